@@ -1,0 +1,1 @@
+"""Masters to notebooks, and answers rehearsed against the checks."""

@@ -1,0 +1,109 @@
+"""A lesson's master: one jupytext percent script, read into cells."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jupytext
+
+Role = Literal["prose", "code", "exercise", "check"]
+
+_BLOCK = re.compile(
+    r"^[ \t]*# BEGIN (?P<kind>STARTER|SOLUTION)[ \t]*\n(?P<body>.*?)^[ \t]*# END (?P=kind)[ \t]*\n?",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+class MasterError(Exception):
+    """A master that cannot be read as a lesson, as a sentence for its author."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a master.
+
+    Attributes:
+        role: What it is for.
+        solved: Its text in the solved notebook.
+        blanked: Its text in the notebook that learners open.
+        exercise: The exercise's id, for the roles `exercise` and `check`.
+        tags: Its Jupyter tags. `setup` marks what exercises stand on.
+    """
+
+    role: Role
+    solved: str
+    blanked: str
+    exercise: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+def mark(exercise: str) -> str:
+    """The visible line that says which exercise a cell answers."""
+    return f"# exercise: {exercise}\n"
+
+
+def read(path: Path) -> list[Cell]:
+    """The cells of a master.
+
+    Raises:
+        MasterError: a block is not closed, or an exercise has no starter, no solution or no check.
+    """
+    notebook = jupytext.read(path, fmt="py:percent")
+    cells = [_cell(path, raw) for raw in notebook.cells]
+    exercises = [cell.exercise for cell in cells if cell.role == "exercise"]
+    checks = [cell.exercise for cell in cells if cell.role == "check"]
+    if exercises != checks:
+        raise MasterError(
+            f"{path.name}: the exercises {exercises} and the checks {checks} do not match; follow "
+            'every `# %% exercise="..."` cell with a `# %% check="..."` cell.'
+        )
+    return cells
+
+
+def _cell(path: Path, raw: dict[str, object]) -> Cell:
+    source, metadata = str(raw["source"]), raw["metadata"]
+    assert isinstance(metadata, dict)
+    tags = tuple(metadata.get("tags", ()))
+    if raw["cell_type"] != "code":
+        return Cell("prose", source, source, tags=tags)
+    if exercise := metadata.get("exercise"):
+        return _exercise_cell(path, str(exercise), source, tags)
+    if exercise := metadata.get("check"):
+        return Cell("check", source, source, str(exercise), tags)
+    return Cell("code", source, source, tags=tags)
+
+
+def _exercise_cell(
+    path: Path, exercise: str, source: str, tags: tuple[str, ...]
+) -> Cell:
+    found = {match["kind"] for match in _BLOCK.finditer(source + "\n")}
+    if found != {"STARTER", "SOLUTION"}:
+        raise MasterError(
+            f"{path.name}: exercise {exercise} needs one `# BEGIN STARTER` ... `# END STARTER` "
+            "block (its lines commented out) and one `# BEGIN SOLUTION` ... `# END SOLUTION`."
+        )
+
+    def keep(kind: str) -> str:
+        def block(match: re.Match[str]) -> str:
+            if match["kind"] != kind:
+                return ""
+            return _uncommented(match["body"]) if kind == "STARTER" else match["body"]
+
+        text = _BLOCK.sub(block, source + "\n")
+        return mark(exercise) + re.sub(r"\n{4,}", "\n\n\n", text).strip() + "\n"
+
+    return Cell(
+        "exercise", keep("SOLUTION").rstrip(), keep("STARTER").rstrip(), exercise, tags
+    )
+
+
+def _uncommented(body: str) -> str:
+    """Starter lines stand in the master behind `# `, at whatever depth the block has."""
+    depth = len(body) - len(body.lstrip(" \t"))
+    lines = textwrap.dedent(body).splitlines()
+    bare = [line[2:] if line.startswith("# ") else line.lstrip("#") for line in lines]
+    return textwrap.indent("\n".join(bare) + "\n", " " * depth)

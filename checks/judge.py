@@ -1,0 +1,191 @@
+"""The judge: evidence in, verdict out. Pure: it never sees an object of the learner's."""
+
+from __future__ import annotations
+
+import ast
+import traceback
+from collections.abc import Collection
+from typing import Any
+
+from checks.exercise import Exercise, Miss, Requirement, Seen
+from checks.observe.evidence import Observation, same_code
+from checks.verdict import Finding, Status, Verdict
+
+
+def judge(
+    exercise: type[Exercise],
+    observed: Observation,
+    starter: str,
+    open_before: Collection[str] = (),
+) -> Verdict:
+    """What the evidence of one exercise comes to.
+
+    Args:
+        exercise: The exercise.
+        observed: Its evidence. A forged or broken one gives a fault, never an exception.
+        starter: The cell as the lesson ships it, which counts as not attempted.
+        open_before: Those of `exercise.after` that have not passed; they are named instead of
+            whatever obscure failure they cause here.
+    """
+
+    def verdict(status: Status, message: str, **more: Any) -> Verdict:
+        return Verdict(
+            lesson=exercise.lesson(),
+            exercise=exercise.id,
+            title=exercise.title,
+            statement=exercise.statement(),
+            status=status,
+            points=more.pop("points", 0),
+            max_points=exercise.points(),
+            message=message,
+            evidence=observed,
+            **more,
+        )
+
+    attempt = observed.attempt
+    if reason := _not_attempted(observed, starter):
+        return verdict(Status.NOT_ATTEMPTED, reason)
+    if observed.fault:
+        return verdict(Status.FAULT, _OURS)
+    if observed.obstacle:
+        return verdict(Status.NOT_RUN, observed.obstacle)
+    if attempt.complete and not observed.trouble:
+        try:
+            judged = _judge_seen(exercise, Seen(observed.seen))
+        except (
+            Exception
+        ):  # the judging code's own defect, or evidence that nobody observed
+            observed = observed.model_copy(update={"fault": traceback.format_exc()})
+            return verdict(Status.FAULT, _OURS)
+        if judged["status"] is Status.PASSED or not open_before:
+            return verdict(**judged)
+    if open_before:
+        first = min(open_before)
+        return verdict(
+            Status.NOT_RUN,
+            f'This one stands on {first}, which has not passed yet. Get check("{first}") green '
+            "first, then check again.",
+        )
+    if attempt.complete and observed.trouble:
+        trouble = observed.trouble
+        at = f" at {trouble.where}" if trouble.where else ""
+        return verdict(
+            Status.FAILED,
+            f"Your code raised {trouble.type}: {trouble.message}{at}. Mend that, run the cell, "
+            "and check again.",
+        )
+    return verdict(Status.FAILED, _unusable(observed))
+
+
+_OURS = (
+    "This check broke, not your code. Nothing is held against you: go on, and report the exercise "
+    "and the evidence it names (`checks check FILE --json` has both)."
+)
+
+
+def _not_attempted(observed: Observation, starter: str) -> str | None:
+    attempt = observed.attempt
+    if attempt.source is None:
+        if attempt.missing or attempt.unfilled:
+            return (
+                f"The exercise's cell has not been run: it begins with "
+                f"`# exercise: {observed.exercise}`. Write your answer there, run it, check again."
+            )
+        return None
+    if same_code(attempt.source, starter):
+        return "The cell is as it came. Change it, run it, then check again."
+    if lines := _placeholders(attempt.source):
+        at = (
+            f"line {lines[0]}"
+            if len(lines) == 1
+            else f"lines {', '.join(map(str, lines))}"
+        )
+        return f"There is still a TODO on {at} of your cell. Fill it in, run it, check again."
+    if attempt.unfilled:
+        return f"`{attempt.unfilled[0]}` is still a placeholder. Give it a value, run, check again."
+    return None
+
+
+def _placeholders(source: str) -> list[int]:
+    try:
+        nodes = ast.walk(ast.parse(source))
+    except (SyntaxError, ValueError):
+        return []
+    return sorted(
+        {n.lineno for n in nodes if isinstance(n, ast.Name) and n.id == "TODO"}
+    )
+
+
+def _unusable(observed: Observation) -> str:
+    attempt = observed.attempt
+    try:
+        ast.parse(attempt.source or "")
+    except SyntaxError as error:
+        return (
+            f"Python cannot read your cell: {error.msg}, line {error.lineno}. Mend that line, run "
+            "the cell, check again."
+        )
+    except ValueError:
+        return "Your cell holds a character that Python cannot read. Retype it and check again."
+    if attempt.missing:
+        names = ", ".join(f"`{name}`" for name in attempt.missing)
+        return (
+            f"{names} {'is' if len(attempt.missing) == 1 else 'are'} not defined after your cell "
+            "ran. The exercise asks for exactly that name: define it, run the cell, check again."
+        )
+    return " ".join(attempt.wrong) + " Change it, run the cell, check again."
+
+
+def _judge_seen(exercise: type[Exercise], seen: Seen) -> dict[str, Any]:
+    card = exercise()
+    findings = [_find(card, one, seen) for one in exercise.requirements()]
+    points = sum(finding.points for finding in findings)
+    missed = [
+        (one, finding)
+        for one, finding in zip(exercise.requirements(), findings, strict=True)
+        if not finding.met
+    ]
+    if not missed:
+        return {
+            "status": Status.PASSED,
+            "message": exercise.statement(),
+            "points": points,
+            "findings": findings,
+        }
+    requirement, finding = missed[0]
+    failed: dict[str, Any] = {
+        "status": Status.FAILED,
+        "message": f"{finding.saw} {finding.wanted}",
+        "points": points,
+        "findings": findings,
+        "shows": requirement.shows,
+    }
+    for mistake in exercise.mistakes():
+        if mistake.fits(card, seen):
+            failed |= {
+                "mistake": mistake.name,
+                "message": mistake.message,
+                "shows": mistake.shows or requirement.shows,
+                "marks": list(mistake.marks),
+            }
+            break
+    return failed
+
+
+def _find(card: Exercise, one: Requirement, seen: Seen) -> Finding:
+    finding = Finding(
+        name=one.name, text=one.text, met=True, points=one.points, max_points=one.points
+    )
+    try:
+        one.judge(card, seen)
+    except Miss as miss:
+        return finding.model_copy(
+            update={
+                "met": False,
+                "points": 0,
+                "saw": miss.saw,
+                "wanted": miss.wanted,
+                "why": miss.why,
+            }
+        )
+    return finding

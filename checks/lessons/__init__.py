@@ -1,0 +1,1 @@
+"""What each exercise demands: one module a lesson, one class an exercise."""

@@ -1,0 +1,471 @@
+"""What an exercise observes with: the learner's names, a client, fresh data, faults; no opinion."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import string
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Self, TypeVar
+
+import anyio.from_thread
+import httpx
+from sqlalchemy import Engine, Executable, NullPool, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from checks.observe.evidence import Trouble, plain
+from checks.observe.snapshot import file_of, take
+from checks.observe.timeline import Timeline
+from checks.observe.trace import Recorder, first_line, where
+
+Step = dict[str, Any]
+Result = TypeVar("Result")
+
+_HEADERS = (
+    "content-type",
+    "location",
+    "retry-after",
+    "www-authenticate",
+    "set-cookie",
+    "allow",
+)
+_LONGEST_BODY = 20_000  # characters of a response that is not JSON
+
+
+class LearnersError(Exception):
+    """Carries an exception of the learner's code out of `observe`."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.trouble = trouble(error)
+
+
+def trouble(error: BaseException) -> Trouble:
+    """An exception of the learner's as evidence."""
+    return Trouble(
+        type=type(error).__name__, message=first_line(str(error)), where=where(error)
+    )
+
+
+class Lab:
+    """A place to try the learner's code in, left as it was found.
+
+    Used as a context manager: on the way in it keeps the content of every SQLite database among the
+    learner's engines and of the lists, dicts and sets that the exercise needs; on the way out it
+    puts them back.
+    """
+
+    def __init__(
+        self, names: Mapping[str, Any], needs: Sequence[str], seed: int
+    ) -> None:
+        self._names = dict(names)
+        self._needs = needs
+        self.random = random.Random(seed)
+        self._stack = ExitStack()
+        self._clients: dict[int, TestClient] = {}
+        self._portal: Any = None
+
+    # -- the learner's things -----------------------------------------------------------------
+    def __getitem__(self, name: str) -> Any:
+        """One of the names that the learner defined."""
+        return self._names[name]
+
+    @property
+    def engines(self) -> list[Engine | AsyncEngine]:
+        """Every engine among the learner's names."""
+        found: dict[int, Engine | AsyncEngine] = {}
+        for value in self._names.values():
+            if isinstance(value, Engine | AsyncEngine):
+                found[id(value)] = value
+        return list(found.values())
+
+    # -- fresh data ---------------------------------------------------------------------------
+    def word(self, length: int = 8) -> str:
+        """A made-up lower-case word that no answer can have foreseen."""
+        return "".join(self.random.choices(string.ascii_lowercase, k=length))
+
+    def number(self, low: int, high: int) -> int:
+        """A whole number from low to high, both included."""
+        return self.random.randint(low, high)
+
+    # -- requests and calls -------------------------------------------------------------------
+    def request(
+        self, method: str, path: str, *, app: str = "app", **options: Any
+    ) -> Step:
+        """Send one request to the learner's app and write down the answer and the timeline.
+
+        Args:
+            method: The HTTP method.
+            path: The path, with its query if any.
+            app: The name under which the learner defined the app.
+            options: What TestClient's `request` takes: `json`, `params`, `headers`, `data`, ...
+        """
+        target = self._names[app]
+        client = self._client(target)
+        with Recorder(target, *self.engines) as timeline:
+            response = client.request(method, path, **options)
+        return _reply(f"{method} {path}", response, timeline, options.get("json"))
+
+    def interleave(
+        self,
+        first: tuple[str, str, Any],
+        second: tuple[str, str, Any],
+        *,
+        app: str = "app",
+    ) -> tuple[Step, Step]:
+        """Two requests at once, at the worst moment: the second comes in when the first has read and
+        is about to write.
+
+        Each is (method, path, json). Where the first already holds the database's write lock, the
+        second waits its turn, as it would in life. Works without threads, so in a browser as well.
+        """
+        target = self._names[app]
+        client = self._client(target)
+        replies: list[Step] = []
+        engines = self.engines
+
+        def cut_in() -> None:
+            with _short_lock_wait(engines), self._fresh_client(target) as other:
+                with Recorder(target, *engines) as timeline:
+                    response = other.request(second[0], second[1], json=second[2])
+                reply = _reply(
+                    f"{second[0]} {second[1]}", response, timeline, second[2]
+                )
+                if not _was_locked_out(timeline):
+                    replies.append(reply)
+
+        with (
+            _between_read_and_write(engines, cut_in),
+            Recorder(target, *engines) as timeline,
+        ):
+            response = client.request(first[0], first[1], json=first[2])
+        one = _reply(f"{first[0]} {first[1]}", response, timeline, first[2])
+        if not replies:  # never read, or locked: the second had to wait
+            replies.append(self.request(second[0], second[1], json=second[2], app=app))
+        return one, replies[0]
+
+    def together(
+        self, requests: Sequence[tuple[str, str, Any]], *, app: str = "app"
+    ) -> dict[str, Any]:
+        """Requests sent at the same time, each (method, path, json); one timeline for all.
+
+        Returns:
+            `replies`, a list of steps without timelines, and `timeline`.
+        """
+        target = self._names[app]
+        self._client(target)  # its lifespan runs
+
+        async def send_all() -> list[httpx.Response]:
+            transport = httpx.ASGITransport(app=target, raise_app_exceptions=False)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://lab"
+            ) as client:
+                return await asyncio.gather(
+                    *(client.request(m, path, json=body) for m, path, body in requests)
+                )
+
+        with Recorder(target, *self.engines) as timeline:
+            responses = self.run(send_all)
+        replies = [
+            _reply(f"{asked[0]} {asked[1]}", response, Timeline(), asked[2])
+            for asked, response in zip(requests, responses, strict=True)
+        ]
+        return {"replies": replies, "timeline": timeline.to_json()}
+
+    def call(
+        self, asked: str, function: Callable[..., Any], *args: Any, **options: Any
+    ) -> Step:
+        """Call the learner's function; write down its value or its exception, and the timeline.
+
+        A coroutine is awaited. `asked` names the call in cards: `get_db()`.
+        """
+        value, error = None, None
+        with Recorder(*self.engines) as timeline:
+            try:
+                value = function(*args, **options)
+                if asyncio.iscoroutine(value):
+                    coroutine = value
+                    value = self.run(lambda: coroutine)
+            except Exception as raised:
+                error = trouble(raised).model_dump()
+        return {
+            "asked": asked,
+            "status": 0,
+            "body": plain(value),
+            "error": error,
+            "timeline": timeline.to_json(),
+        }
+
+    def rows(
+        self, statement: str | Executable, *, engine: str = "engine", **params: Any
+    ) -> list[dict[str, Any]]:
+        """What the database holds now, asked past the learner's app and pool.
+
+        Raises:
+            LearnersError: the statement fails on the learner's tables.
+        """
+        target = self._names[engine]
+        query = text(statement) if isinstance(statement, str) else statement
+        try:
+            if path := file_of(target) if target.dialect.name == "sqlite" else None:
+                own = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+                with own.connect() as connection:
+                    found = connection.execute(query, params).mappings().all()
+            elif isinstance(target, AsyncEngine):
+
+                async def ask() -> Any:
+                    async with target.connect() as connection:
+                        return (
+                            (await connection.execute(query, params)).mappings().all()
+                        )
+
+                found = self.run(ask)
+            else:
+                with target.connect() as connection:
+                    found = connection.execute(query, params).mappings().all()
+        except DBAPIError as error:
+            raise LearnersError(error) from error
+        return [{key: plain(value) for key, value in row.items()} for row in found]
+
+    def run(self, function: Callable[[], Awaitable[Result]]) -> Result:
+        """Run an async function to its end, on one event loop that lasts as long as the lab."""
+        if self._portal is None:
+            self._portal = self._stack.enter_context(
+                anyio.from_thread.start_blocking_portal()
+            )
+        result: Result = self._portal.call(function)
+        return result
+
+    # -- faults -------------------------------------------------------------------------------
+    @contextmanager
+    def commit_fails(self) -> Iterator[None]:
+        """Every commit is refused by the database, as a deferred constraint would."""
+
+        def refuse(dialect: Any, *args: Any) -> None:
+            raise dialect.loaded_dbapi.IntegrityError("FOREIGN KEY constraint failed")
+
+        with self._dialects_do(do_commit=refuse):
+            yield
+
+    @contextmanager
+    def flush_fails(self) -> Iterator[None]:
+        """Every INSERT, UPDATE and DELETE fails, as on a full disk."""
+
+        def guard(real: Callable[..., None]) -> Callable[..., None]:
+            def execute(dialect: Any, cursor: Any, statement: str, *rest: Any) -> None:
+                if (
+                    statement.lstrip()
+                    .upper()
+                    .startswith(("INSERT", "UPDATE", "DELETE"))
+                ):
+                    raise dialect.loaded_dbapi.OperationalError(
+                        "database or disk is full"
+                    )
+                real(cursor, statement, *rest)
+
+            return execute
+
+        with ExitStack() as stack:
+            for dialect in self._dialects:
+                stack.enter_context(
+                    _replaced(
+                        dialect,
+                        do_execute=guard(dialect.do_execute),
+                        do_executemany=guard(dialect.do_executemany),
+                    )
+                )
+            yield
+
+    @contextmanager
+    def raises_in(
+        self, dependency: str, error: Exception | None = None, *, app: str = "app"
+    ) -> Iterator[None]:
+        """The named dependency of the learner's raises instead of running."""
+        problem = error or RuntimeError("the lab broke this dependency on purpose")
+
+        def broken() -> None:
+            raise problem
+
+        overrides = self._names[app].dependency_overrides
+        kept = dict(overrides)
+        overrides[self._names[dependency]] = broken
+        try:
+            yield
+        finally:
+            overrides.clear()
+            overrides.update(kept)
+
+    @property
+    def _dialects(self) -> list[Any]:
+        return [engine.dialect for engine in self.engines]
+
+    @contextmanager
+    def _dialects_do(self, **methods: Callable[..., Any]) -> Iterator[None]:
+        with ExitStack() as stack:
+            for dialect in self._dialects:
+                stack.enter_context(_replaced(dialect, **methods))
+            yield
+
+    # -- coming and going ---------------------------------------------------------------------
+    def __enter__(self) -> Self:
+        try:
+            for engine in self.engines:
+                if snapshot := take(engine, self.run):
+                    self._stack.callback(snapshot.restore)
+            for name in self._needs:
+                self._keep(self._names.get(name))
+            self._stack.callback(self._close_clients)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def _keep(self, value: Any) -> None:
+        if type(value) in (list, deque):
+            kept = list(value)
+            self._stack.callback(lambda: (value.clear(), value.extend(kept)))
+        elif type(value) in (dict, set):
+            copied = value.copy()
+            self._stack.callback(lambda: (value.clear(), value.update(copied)))
+        elif isinstance(value, Starlette) and hasattr(value, "dependency_overrides"):
+            self._keep(value.dependency_overrides)
+
+    def _client(self, app: Any) -> TestClient:
+        """One client an app, with its lifespan running as under a server."""
+        if id(app) not in self._clients:
+            client = TestClient(
+                app, raise_server_exceptions=False, base_url="http://lab"
+            )
+            try:
+                self._clients[id(app)] = client.__enter__()
+            except Exception as error:  # the learner's lifespan
+                raise LearnersError(error) from error
+        return self._clients[id(app)]
+
+    @contextmanager
+    def _fresh_client(self, app: Any) -> Iterator[TestClient]:
+        # Without `with`: the lifespan is already running.
+        client = TestClient(app, raise_server_exceptions=False, base_url="http://lab")
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def _close_clients(self) -> None:
+        for client in self._clients.values():
+            client.__exit__(None, None, None)
+        self._clients.clear()
+
+
+# -- how a reply is written down ----------------------------------------------------------------
+def _reply(asked: str, response: Any, timeline: Timeline, sent: Any) -> Step:
+    try:
+        body = plain(response.json())
+    except ValueError:
+        body = response.text[:_LONGEST_BODY]
+    errors = timeline.of("error")
+    return {
+        "asked": asked,
+        "sent": plain(sent),
+        "status": response.status_code,
+        "body": body,
+        "headers": {
+            name: response.headers[name]
+            for name in _HEADERS
+            if name in response.headers
+        },
+        "error": errors[-1].detail if errors else None,
+        "timeline": timeline.to_json(),
+    }
+
+
+# -- how faults and interruptions are arranged ----------------------------------------------------
+@contextmanager
+def _replaced(dialect: Any, **methods: Callable[..., Any]) -> Iterator[None]:
+    """An engine's dialect with methods shadowed on the instance; each is given the dialect first."""
+
+    def bound(method: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **options: method(dialect, *args, **options)
+
+    before = {name: vars(dialect)[name] for name in methods if name in vars(dialect)}
+    vars(dialect).update({name: bound(method) for name, method in methods.items()})
+    try:
+        yield
+    finally:
+        for name in methods:
+            del vars(dialect)[name]
+        vars(dialect).update(before)
+
+
+@contextmanager
+def _between_read_and_write(
+    engines: Sequence[Engine | AsyncEngine], act: Callable[[], None]
+) -> Iterator[None]:
+    """Call `act` once, right before the first write that follows a read."""
+    has_read = done = False
+
+    def wrap(real: Callable[..., Any]) -> Callable[..., Any]:
+        def execute(dialect: Any, cursor: Any, statement: str, *rest: Any) -> None:
+            nonlocal has_read, done
+            word = statement.lstrip().upper()
+            if (
+                has_read
+                and not done
+                and word.startswith(("INSERT", "UPDATE", "DELETE"))
+            ):
+                done = True
+                act()
+            real(cursor, statement, *rest)
+            has_read = has_read or word.startswith(("SELECT", "WITH"))
+
+        return execute
+
+    with ExitStack() as stack:
+        for engine in engines:
+            real = engine.dialect.do_execute
+            stack.enter_context(_replaced(engine.dialect, do_execute=wrap(real)))
+        yield
+
+
+@contextmanager
+def _short_lock_wait(engines: Sequence[Engine | AsyncEngine]) -> Iterator[None]:
+    """Connections that SQLite hands out meanwhile wait 20 ms for a lock, not five seconds."""
+    usual: dict[int, int] = {}
+
+    def shorten(dbapi: Any, *_: Any) -> None:
+        cursor = dbapi.cursor()
+        cursor.execute("PRAGMA busy_timeout")
+        usual[id(dbapi)] = cursor.fetchone()[0]
+        cursor.execute("PRAGMA busy_timeout = 20")
+        cursor.close()
+
+    def put_back(dbapi: Any, *_: Any) -> None:
+        if dbapi is not None and id(dbapi) in usual:
+            cursor = dbapi.cursor()
+            cursor.execute(f"PRAGMA busy_timeout = {usual.pop(id(dbapi))}")
+            cursor.close()
+
+    with ExitStack() as stack:
+        for engine in engines:
+            if engine.dialect.name == "sqlite":
+                target = (
+                    engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+                )
+                for name, listener in (("checkout", shorten), ("checkin", put_back)):
+                    event.listen(target, name, listener)
+                    stack.callback(event.remove, target, name, listener)
+        yield
+
+
+def _was_locked_out(timeline: Timeline) -> bool:
+    return any(
+        "locked" in str(event["failed"]) for event in timeline if event["failed"]
+    )

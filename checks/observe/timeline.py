@@ -1,0 +1,199 @@
+"""The timeline: what happened while requests were served, in order, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any, overload
+
+from checks.observe import picture
+
+KINDS = (
+    "request",  # method, path
+    "session_open",  # session; reopened=True when a closed session was used again
+    "checkout",  # connection
+    "begin",  # connection; sql where the engine spells it out, such as BEGIN IMMEDIATE
+    "sql",  # sql, params, many, ms, rows, connection; failed where the database refused it
+    "savepoint",  # connection, name
+    "release",  # connection, name
+    "rollback_to",  # connection, name
+    "commit",  # connection; failed where the database refused it
+    "rollback",  # connection
+    "error",  # type, message, where: an exception that the app did not handle
+    "response",  # status: the first byte has left
+    "chunk",  # size: a part of a streamed body
+    "body",  # size: the last byte has left
+    "checkin",  # connection
+    "session_close",  # session
+    "note",  # text: something the lesson or the app wanted on the record
+)
+
+
+@dataclass(slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        kind: One of `KINDS`.
+        at_ms: Milliseconds since the recording began.
+        request: Which request it belongs to, from 1; 0 for anything outside a request.
+        detail: What there is to know about it, by kind; JSON values only.
+    """
+
+    kind: str
+    at_ms: float
+    request: int = 0
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        """A detail by name; None where this event has no such detail."""
+        return self.detail.get(name)
+
+
+class Timeline(Sequence[Event]):
+    """Events in the order in which they happened, and the questions one asks of them."""
+
+    def __init__(
+        self, events: Iterable[Event] = (), clock: Callable[[], float] | None = None
+    ) -> None:
+        self._events = list(events)
+        self._clock = clock
+
+    # -- making -------------------------------------------------------------------------------
+    def add(self, kind: str, request: int = 0, **detail: Any) -> Event:
+        """Append an event, stamped by the recording's clock."""
+        at_ms = round(self._clock(), 2) if self._clock else 0.0
+        event = Event(kind, at_ms, request, detail)
+        self._events.append(event)
+        return event
+
+    def note(self, text: str) -> None:
+        """Put a remark on the record: `seen.note("e-mail sent")` shows when that happened."""
+        from checks.observe.trace import current_request
+
+        self.add("note", current_request(), text=str(text))
+
+    @classmethod
+    def from_json(cls, data: Iterable[dict[str, Any]]) -> Timeline:
+        """The timeline that `to_json` wrote.
+
+        Raises:
+            TypeError: an entry is not an event.
+        """
+        return cls(Event(**entry) for entry in data)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The timeline as JSON values: a list with one object for each event."""
+        return [asdict(event) for event in self._events]
+
+    # -- asking -------------------------------------------------------------------------------
+    def of(self, *kinds: str) -> Timeline:
+        """Only the events of these kinds."""
+        for kind in kinds:
+            _known(kind)
+        return Timeline(event for event in self._events if event.kind in kinds)
+
+    def request(self, number: int) -> Timeline:
+        """Only what belongs to one request, counted from 1."""
+        return Timeline(event for event in self._events if event.request == number)
+
+    @property
+    def kinds(self) -> list[str]:
+        """What happened, in order, without details."""
+        return [event.kind for event in self._events]
+
+    @property
+    def statements(self) -> list[str]:
+        """Every SQL statement sent, in order. BEGIN, COMMIT and ROLLBACK are not among them."""
+        return [event.detail["sql"] for event in self._events if event.kind == "sql"]
+
+    @property
+    def selects(self) -> list[str]:
+        """The statements that only read: SELECT, and WITH in front of one."""
+        return [
+            sql
+            for sql in self.statements
+            if sql.lstrip("( ").upper().startswith(_READS)
+        ]
+
+    @property
+    def writes(self) -> list[str]:
+        """The statements that write: INSERT, UPDATE, DELETE."""
+        return [sql for sql in self.statements if sql.upper().startswith(_WRITES)]
+
+    @property
+    def commits(self) -> int:
+        """How many commits the database accepted."""
+        return sum(e.kind == "commit" and not e["failed"] for e in self._events)
+
+    @property
+    def rollbacks(self) -> int:
+        """How many transactions were rolled back."""
+        return sum(e.kind == "rollback" for e in self._events)
+
+    @property
+    def checked_out(self) -> int:
+        """Connections taken from the pool and not given back: anything but 0 is held or leaked."""
+        return self.kinds.count("checkout") - self.kinds.count("checkin")
+
+    @property
+    def statuses(self) -> list[int]:
+        """The status code of each response, in the order in which they left."""
+        return [
+            event.detail["status"] for event in self._events if event.kind == "response"
+        ]
+
+    @property
+    def errors(self) -> list[str]:
+        """The type names of the exceptions that left the app, in order."""
+        return [event.detail["type"] for event in self._events if event.kind == "error"]
+
+    def order(self, *kinds: str) -> bool:
+        """True when all these kinds happened and each one's last stands before the next's first.
+
+        `seen.order("commit", "response")`: everything was committed before the client heard.
+        """
+        for kind in kinds:
+            _known(kind)
+        seen = self.kinds
+        if any(kind not in seen for kind in kinds):
+            return False
+        last = {kind: len(seen) - 1 - seen[::-1].index(kind) for kind in kinds}
+        return all(
+            last[first] < seen.index(second) for first, second in pairwise(kinds)
+        )
+
+    # -- being a sequence ---------------------------------------------------------------------
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._events)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> Timeline: ...
+    def __getitem__(self, index: int | slice) -> Event | Timeline:
+        if isinstance(index, slice):
+            return Timeline(self._events[index])
+        return self._events[index]
+
+    # -- being looked at ----------------------------------------------------------------------
+    def __repr__(self) -> str:
+        return picture.as_text(self)
+
+    def _repr_html_(self) -> str:
+        return picture.as_html(self)
+
+
+_READS = ("SELECT", "WITH", "VALUES")
+_WRITES = ("INSERT", "UPDATE", "DELETE")
+
+
+def _known(kind: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(
+            f"There is no event {kind!r} in a timeline; use one of {', '.join(KINDS)}."
+        )
