@@ -10,6 +10,8 @@ from typing import Literal
 
 import jupytext
 
+from checks.errors import CourseError
+
 Role = Literal["prose", "code", "exercise", "check"]
 
 _BLOCK = re.compile(
@@ -18,7 +20,7 @@ _BLOCK = re.compile(
 )
 
 
-class MasterError(Exception):
+class MasterError(CourseError):
     """A master that cannot be read as a lesson, as a sentence for its author."""
 
 
