@@ -1,0 +1,207 @@
+"""The commands: `checks lab`, `checks check FILE`, ... each a thin front end over one module."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from checks.course import Lesson
+
+# What a command needs is imported inside it: `checks lab` should not wait for what only
+# `checks build` uses.
+
+app = typer.Typer(
+    help="Dog-Eared: SQLAlchemy in FastAPI, a course that runs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PASSED, SOMETHING_DID_NOT, COULD_NOT_RUN = 0, 1, 2
+
+LessonArgument = Annotated[str, typer.Argument(metavar="NN", help="A lesson's number, as 03.")]
+
+
+def main() -> None:
+    """Run the command line; every expected failure is one sentence and exit code 2."""
+    from checks.errors import CourseError
+
+    try:
+        app()
+    except CourseError as error:
+        _give_up(error)
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away: `checks ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+# -- learners ---------------------------------------------------------------------------------------
+@app.command()
+def lab(
+    browser: Annotated[bool, typer.Option(help="Open the address, or only print it.")] = True,
+    port: Annotated[int | None, typer.Option(help="Use this port.")] = None,
+) -> None:
+    """Open the lessons in JupyterLab, in your own copies under work/."""
+    from checks import server, workspace
+
+    for change in workspace.fill():
+        if change.what != "copied":
+            print(change.sentence)
+    sys.exit(server.serve(workspace.folder(), "00_start_here.ipynb", port, browser))
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A notebook: in work/, lessons/ or anywhere.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that one cell may take.")] = 60,
+) -> None:
+    """Run a notebook and judge every exercise: exit 0 all passed, 1 not all, 2 could not run."""
+    from checks import terminal
+    from checks.grading import kernel
+    from checks.verdict import Status
+
+    with terminal.progress(f"Running {file.name}", quiet=as_json) as step:
+        report = kernel.check_notebook(file, timeout, step)
+    terminal.record(file, report.exercises)
+    if as_json:
+        print(report.model_dump_json(indent=2))
+    else:
+        terminal.show_report(report)
+    passed = all(one.status is Status.PASSED for one in report.exercises)
+    sys.exit(PASSED if passed else SOMETHING_DID_NOT)
+
+
+@app.command()
+def watch(
+    timeout: Annotated[float, typer.Option(help="Seconds that one cell may take.")] = 60,
+) -> None:
+    """Check again whatever notebook in work/ you save; hints and more on single keys."""
+    from checks import watching, workspace
+
+    workspace.fill()
+    watching.watch(workspace.folder(), timeout)
+
+
+@app.command()
+def exercises(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List every exercise: lesson, points, the names that you define."""
+    from checks import course, terminal
+
+    if as_json:
+        listed = [
+            {
+                "lesson": entry.card.lesson(),
+                "exercise": entry.id,
+                "title": entry.card.title,
+                "points": entry.card.points(),
+                "names": list(entry.card.needs),
+            }
+            for lesson in course.catalogue()
+            for entry in lesson.exercises
+        ]
+        print(json.dumps({"version": 1, "exercises": listed}, indent=2))
+    else:
+        terminal.show_exercises()
+
+
+@app.command()
+def progress() -> None:
+    """Show how far you have come."""
+    from checks import terminal
+
+    terminal.show_progress()
+
+
+@app.command()
+def reset(
+    lesson: LessonArgument,
+    exercise: Annotated[
+        list[str] | None, typer.Option(help="Only this exercise; may be given again.")
+    ] = None,
+) -> None:
+    """Get a lesson, or one exercise of it, back as it came. Your old copy is kept."""
+    from checks import course, workspace
+
+    found = course.lesson(lesson)
+    known = [entry.id for entry in found.exercises]
+    wanted = [_full_id(found, one) for one in exercise or ()]
+    for one in wanted:
+        if one not in known:
+            course.find(one)  # says which exercise comes nearest
+            _give_up(f"{one} is not in lesson {found.number}; choose among {', '.join(known)}.")
+    kept = workspace.reset(found, wanted)
+    what = ", ".join(wanted) or f"Lesson {found.number}"
+    print(f"{what} is as it came, in {workspace.folder() / found.lesson_notebook.name}.")
+    if kept:
+        print(f"Your old copy is {kept.name}, beside it. If it is open in JupyterLab, reload it.")
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is installed, what is optional and missing, and what to do about it."""
+    from checks import terminal
+
+    sys.exit(PASSED if terminal.show_doctor() else SOMETHING_DID_NOT)
+
+
+# -- contributors -----------------------------------------------------------------------------------
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(context: typer.Context) -> None:
+    """Run the tests. Whatever follows goes to pytest: `checks test -k transactions`."""
+    from checks import course
+
+    sys.exit(subprocess.call([sys.executable, "-m", "pytest", *context.args], cwd=course.root()))
+
+
+@app.command()
+def build(
+    lesson: Annotated[str | None, typer.Argument(metavar="[NN]", help="Only this lesson.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 1 and name what drifted.")
+    ] = False,
+) -> None:
+    """Make the notebooks of a lesson, or of all, from their masters."""
+    from checks import terminal
+
+    sys.exit(terminal.build(lesson, check))
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NN_slug", help="As 04_async_setup.")],
+) -> None:
+    """Begin a lesson: its master, checks and answers, with one exercise that works."""
+    from checks import course
+    from checks.authoring import scaffold
+
+    for path in scaffold.new(name, course.root()):
+        print(path.relative_to(course.root()))
+    print(f"Next: write the lesson, then `checks build {name[:2]}` and `checks test -k {name}`.")
+
+
+# -- helpers ----------------------------------------------------------------------------------------
+def _full_id(lesson: Lesson, exercise: str) -> str:
+    return exercise if "." in exercise else f"{lesson.number}.{exercise}"
+
+
+def _give_up(why: object) -> NoReturn:
+    print(why, file=sys.stderr)
+    sys.exit(COULD_NOT_RUN)
+
+
+if __name__ == "__main__":
+    main()

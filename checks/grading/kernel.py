@@ -1,0 +1,210 @@
+"""One notebook, run in a Jupyter kernel as Jupyter would run it, every exercise judged outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from pydantic import ValidationError
+
+from checks import course
+from checks.errors import CourseError
+from checks.judge import judge
+from checks.notebook import OBSERVATION
+from checks.observe.evidence import Attempt, Observation
+from checks.verdict import Report, Status, Verdict
+
+Progress = Callable[[int, int], None]
+
+_LARGEST = 50_000_000  # bytes of a notebook that is still read
+
+
+class UnreadableError(CourseError):
+    """A file that is not a notebook of this course, as a sentence."""
+
+
+def check_notebook(
+    path: Path, timeout: float = 60, progress: Progress = lambda done, total: None
+) -> Report:
+    """Run a notebook from top to bottom and judge every exercise of its lesson.
+
+    A cell that raises does not stop the run; one that outlasts its time or kills the kernel does,
+    and what stands below it is marked as not run. An exercise is observed where its check stands;
+    where that is gone, after its own cell, else at the end.
+
+    Args:
+        path: The notebook.
+        timeout: The most that one cell may take, in seconds.
+        progress: Told after each cell how many of how many are done.
+
+    Raises:
+        UnreadableError: the file is no notebook, or of no lesson.
+    """
+    notebook = read(path)
+    try:
+        lesson = course.lesson_of_notebook(notebook, path.name)
+    except CourseError as error:
+        raise UnreadableError(str(error)) from error
+    if lesson is None:
+        raise UnreadableError(
+            f"{path} is not a lesson of this course: no cell says `# exercise: ...` and its name "
+            "does not begin with a lesson's number. Give the file of a lesson."
+        )
+    run = _Run(lesson, notebook, timeout, progress)
+    run.go(path.resolve().parent)
+    verdicts = run.verdicts()
+    return Report(
+        file=path.name,
+        lesson=lesson.number,
+        points=sum(one.points for one in verdicts),
+        max_points=sum(one.max_points for one in verdicts),
+        message=run.trouble,
+        exercises=verdicts,
+    )
+
+
+def read(path: Path) -> Any:
+    """A notebook file as nbformat 4.
+
+    Raises:
+        UnreadableError: it is missing, too large, not JSON, or not a notebook.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise UnreadableError(
+                f"{path} is larger than {_LARGEST // 1_000_000} MB. Clear its outputs, save it, "
+                "and try again."
+            )
+        return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    except FileNotFoundError as error:
+        raise UnreadableError(f"There is no file {path}. Check the name.") from error
+    except IsADirectoryError as error:
+        raise UnreadableError(f"{path} is a folder. Name one notebook in it.") from error
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read ({error.strerror}).") from error
+    except UnreadableError:
+        raise
+    except Exception as error:  # nbformat raises many kinds on files that are no notebooks
+        raise UnreadableError(
+            f"{path} is not a Jupyter notebook ({type(error).__name__}). Save it again from "
+            "JupyterLab, or take a fresh copy with `checks reset`."
+        ) from error
+
+
+class _Run:
+    def __init__(
+        self, lesson: course.Lesson, notebook: Any, timeout: float, progress: Progress
+    ) -> None:
+        self._lesson, self._notebook, self._progress = lesson, notebook, progress
+        self._cells = course.exercise_cells(notebook)
+        self._observed: dict[str, Observation] = {}
+        self._stopped: tuple[Status, set[str]] | None = None
+        self.trouble = ""
+        self._client = NotebookClient(
+            notebook,
+            timeout=timeout,
+            allow_errors=True,
+            kernel_name="python3",
+            interrupt_on_timeout=False,
+        )
+
+    def go(self, folder: Path) -> None:
+        """Run the cells in order until one of them ends the kernel."""
+        self._client.resources = {"metadata": {"path": str(folder)}}
+        with _environment(CHECKS_COLLECT="1", CHECKS_PROGRESS="off"):
+            with self._client.setup_kernel():
+                self._run_cells()
+
+    def _run_cells(self) -> None:
+        total = len(self._notebook.cells)
+        for place, cell in enumerate(self._notebook.cells):
+            concerned = self._cells.at(place)
+            if cell.cell_type == "code" and not self._execute(cell, place, concerned):
+                return
+            for exercise in concerned - self._cells.checked:
+                if not self._check(exercise, place):
+                    return
+            self._progress(place + 1, total)
+        for entry in self._lesson.exercises:
+            if entry.id not in self._observed and not self._check(entry.id, total):
+                return
+
+    def _check(self, exercise: str, place: int) -> bool:
+        """Check an exercise whose own check cell is gone."""
+        source = f'from checks.notebook import check as _check\n_check("{exercise}")'
+        return self._execute(nbformat.v4.new_code_cell(source), place, {exercise})
+
+    def _execute(self, cell: Any, place: int, concerned: set[str]) -> bool:
+        """Run one cell; False when the kernel is gone for good."""
+        try:
+            self._client.execute_cell(cell, place)
+        except CellTimeoutError:
+            self._stopped = (Status.TIMED_OUT, concerned)
+            self.trouble = (
+                f"Cell {place + 1} ran longer than {self._client.timeout:g} s; the cells below it "
+                "were not run. Look for a loop that never ends."
+            )
+        except DeadKernelError:
+            self._stopped = (Status.DIED, concerned)
+            self.trouble = (
+                f"Cell {place + 1} ended the kernel; the cells below it were not run. Look for an "
+                "exit(), or for memory that runs out."
+            )
+        for output in cell.get("outputs", ()):
+            self._take(output.get("data", {}))
+        return self._stopped is None
+
+    def _take(self, data: Mapping[str, Any]) -> None:
+        if OBSERVATION not in data:
+            return
+        try:
+            observed = Observation.model_validate(data[OBSERVATION])
+        except ValidationError:
+            return
+        self._observed[observed.exercise] = observed
+
+    def verdicts(self) -> list[Verdict]:
+        """Every exercise of the lesson, judged in order on what was observed."""
+        judged: dict[str, Verdict] = {}
+        for entry in self._lesson.exercises:
+            observed = self._observed.get(entry.id)
+            if observed is None:
+                judged[entry.id] = self._unseen(entry)
+                continue
+            open_before = [
+                one
+                for one in entry.card.after
+                if one in judged and judged[one].status is not Status.PASSED
+            ]
+            judged[entry.id] = judge(entry.card, observed, entry.starter, open_before)
+        return list(judged.values())
+
+    def _unseen(self, entry: course.ExerciseEntry) -> Verdict:
+        status, concerned = self._stopped or (Status.NOT_RUN, set())
+        if entry.id not in concerned:
+            status = Status.NOT_RUN
+        message = self.trouble or "Nothing was observed of this exercise. Run the notebook again."
+        return judge(
+            entry.card, Observation(exercise=entry.id, attempt=Attempt()), entry.starter
+        ).model_copy(update={"status": status, "message": message, "evidence": None})
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Environment variables for the kernel that is started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

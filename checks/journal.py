@@ -1,0 +1,153 @@
+"""The learner's progress: attempts, hints used, first passes; a small database next to the work."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from checks.verdict import Status, Verdict
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS attempt (
+    id INTEGER PRIMARY KEY,
+    exercise TEXT NOT NULL,
+    status TEXT NOT NULL,
+    points REAL NOT NULL,
+    mistake TEXT,
+    at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS attempt_exercise ON attempt (exercise);
+CREATE TABLE IF NOT EXISTS hint (
+    exercise TEXT PRIMARY KEY,
+    shown INTEGER NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a learner has come with one exercise.
+
+    Attributes:
+        status: The last verdict's, except that a pass once earned stays.
+        points: The most ever earned.
+        attempts: Verdicts given, not counting those on an untouched cell.
+        hints: Hints shown.
+        passed_at: When it first passed, ISO 8601 in UTC; None when it never did.
+        last_at: When it was last checked.
+    """
+
+    status: Status = Status.NOT_ATTEMPTED
+    points: float = 0
+    attempts: int = 0
+    hints: int = 0
+    passed_at: str | None = None
+    last_at: str | None = None
+
+
+class Journal:
+    """Reads and writes progress. A journal that cannot be written goes on in memory.
+
+    Args:
+        path: The database file; None keeps everything in memory.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._memory: sqlite3.Connection | None = None
+        if path is not None:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with closing(sqlite3.connect(path, timeout=5)) as connection:
+                    connection.executescript(_SCHEMA)
+                return
+            except (OSError, sqlite3.Error):
+                self.path = None
+        self._memory = sqlite3.connect(":memory:", check_same_thread=False)
+        self._memory.executescript(_SCHEMA)
+
+    @property
+    def kept(self) -> bool:
+        """Whether what is written survives this process."""
+        return self.path is not None
+
+    def record(self, verdict: Verdict) -> None:
+        """Write down a verdict; an untouched cell or a broken check is no attempt."""
+        if verdict.status in (Status.NOT_ATTEMPTED, Status.NOT_RUN, Status.FAULT):
+            return
+        with self._open() as connection:
+            connection.execute(
+                "INSERT INTO attempt (exercise, status, points, mistake, at) VALUES (?,?,?,?,?)",
+                (
+                    verdict.exercise,
+                    verdict.status.value,
+                    verdict.points,
+                    verdict.mistake,
+                    datetime.now(UTC).isoformat(timespec="seconds"),
+                ),
+            )
+
+    def next_hint(self, exercise: str, total: int) -> int:
+        """Count one more hint as shown; returns its number from 1, at most `total`."""
+        with self._open() as connection:
+            connection.execute(
+                "INSERT INTO hint (exercise, shown) VALUES (:exercise, 1) "
+                "ON CONFLICT (exercise) DO UPDATE SET shown = min(shown + 1, :total)",
+                {"exercise": exercise, "total": total},
+            )
+            row = connection.execute("SELECT shown FROM hint WHERE exercise = ?", (exercise,))
+            return int(row.fetchone()[0])
+
+    def standing(self, exercise: str) -> Standing:
+        """How far the learner has come with one exercise."""
+        return self.standings().get(exercise, Standing())
+
+    def standings(self) -> dict[str, Standing]:
+        """How far the learner has come, by exercise; those never touched are left out."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT exercise, max(points), count(*), "
+                "min(CASE WHEN status = 'passed' THEN at END), max(at), "
+                "(SELECT status FROM attempt AS last WHERE last.exercise = attempt.exercise "
+                " ORDER BY id DESC LIMIT 1) "
+                "FROM attempt GROUP BY exercise"
+            ).fetchall()
+            hints = dict(connection.execute("SELECT exercise, shown FROM hint").fetchall())
+        found = {
+            exercise: Standing(
+                status=Status.PASSED if passed_at else Status(status),
+                points=points,
+                attempts=attempts,
+                hints=hints.pop(exercise, 0),
+                passed_at=passed_at,
+                last_at=last_at,
+            )
+            for exercise, points, attempts, passed_at, last_at, status in rows
+        }
+        return found | {exercise: Standing(hints=shown) for exercise, shown in hints.items()}
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        if self._memory is not None:
+            with self._memory:
+                yield self._memory
+            return
+        assert self.path is not None
+        with closing(sqlite3.connect(self.path, timeout=5)) as connection, connection:
+            yield connection
+
+
+def journal(root: Path) -> Journal:
+    """The learner's journal: `work/.progress.sqlite`, or where CHECKS_PROGRESS says.
+
+    CHECKS_PROGRESS=off keeps nothing, for tests and graders.
+    """
+    place = os.environ.get("CHECKS_PROGRESS")
+    if place == "off":
+        return Journal(None)
+    return Journal(Path(place) if place else root / "work" / ".progress.sqlite")

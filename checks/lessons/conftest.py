@@ -1,0 +1,92 @@
+"""`pytest checks/lessons --submission FILE.ipynb`: the one judge, with pytest's own reporting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from checks import course, show
+from checks.errors import CourseError
+from checks.grading import kernel
+from checks.verdict import Status, Verdict
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The notebook to judge."""
+    parser.addoption(
+        "--submission", type=Path, metavar="FILE.ipynb", help="judge this notebook's exercises"
+    )
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """The module of the submission's lesson stands for its exercises."""
+    submission = parent.config.getoption("--submission")
+    if not file_path.name.startswith("lesson_") or file_path.suffix != ".py":
+        return None
+    if submission is None:
+        raise pytest.UsageError("Say which notebook to judge: --submission FILE.ipynb")
+    try:
+        lesson = course.lesson_of_notebook(kernel.read(submission), submission.name)
+    except CourseError as error:
+        raise pytest.UsageError(str(error)) from error
+    if lesson is None:
+        raise pytest.UsageError(f"{submission} is not a lesson of this course; name one that is.")
+    if file_path.stem != f"lesson_{lesson.number}_{lesson.slug}":
+        return None
+    found: SubmittedLesson = SubmittedLesson.from_parent(parent, path=file_path)
+    found.lesson, found.submission = lesson, submission.resolve()
+    return found
+
+
+class SubmittedLesson(pytest.File):
+    """One lesson as somebody handed it in."""
+
+    lesson: course.Lesson
+    submission: Path
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """One item an exercise."""
+        for entry in self.lesson.exercises:
+            item: SubmittedExercise = SubmittedExercise.from_parent(self, name=entry.id)
+            item.submission = self.submission
+            yield item
+
+
+class SubmittedExercise(pytest.Item):
+    """One exercise of the submission."""
+
+    submission: Path
+
+    def runtest(self) -> None:
+        """Fail unless the exercise passed."""
+        verdict = _verdicts(self.submission)[self.name]
+        if verdict.status is not Status.PASSED:
+            raise NotPassed(verdict)
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
+    ) -> str:
+        """The card, not a traceback."""
+        if isinstance(excinfo.value, NotPassed):
+            return show.card_text(excinfo.value.verdict, "")
+        return str(excinfo.value)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """What pytest's headings call the item."""
+        return self.path, None, self.name
+
+
+class NotPassed(Exception):
+    """An exercise that did not pass, with its verdict."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+
+
+@cache
+def _verdicts(submission: Path) -> dict[str, Verdict]:
+    return {one.exercise: one for one in kernel.check_notebook(submission).exercises}

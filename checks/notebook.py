@@ -1,0 +1,197 @@
+"""What a learner calls in a notebook: `check`, `hint`, `solution`, `progress`."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from checks import course, show
+from checks.errors import CourseError
+from checks.exercise import Exercise
+from checks.journal import Journal, journal
+from checks.judge import judge
+from checks.observe.run import observe
+from checks.verdict import Status, Verdict
+
+VERDICT = "application/vnd.dog-eared.verdict+json"
+OBSERVATION = "application/vnd.dog-eared.observation+json"
+
+Names = Mapping[str, Any]
+
+
+def check(exercise: str) -> float | None:
+    """Judge one exercise on what your code does now, and show the card.
+
+    Args:
+        exercise: Its id, as in the notebook: `check("01.engine")`.
+
+    Returns:
+        Nothing; under nbgrader the points, which it reads as partial credit.
+    """
+    names = _callers_names()
+    try:
+        entry = course.find(exercise)
+    except CourseError as error:
+        _display(str(error))
+        return None
+    source = _cell_of(exercise, names)
+    if os.environ.get("CHECKS_COLLECT"):  # a grader judges elsewhere
+        observed = observe(entry.card, names, source, _seed())
+        _display("", extra={OBSERVATION: observed.model_dump(mode="json")})
+        return None
+    verdict = _judged(entry, names, source)
+    _journal().record(verdict)
+    following = _next_step(verdict, entry.card)
+    _display(
+        show.card_text(verdict, following),
+        show.card_html(verdict, following),
+        {VERDICT: verdict.model_dump(mode="json", exclude={"evidence"})},
+    )
+    if os.environ.get("NBGRADER_EXECUTION"):
+        return _points_for_nbgrader(verdict)
+    return None
+
+
+def hint(exercise: str) -> None:
+    """Show one more hint, from a nudge to nearly the answer.
+
+    Args:
+        exercise: Its id, as in the notebook.
+    """
+    try:
+        card = course.find(exercise).card
+    except CourseError as error:
+        _display(str(error))
+        return
+    total = len(card.hints)
+    number = _journal().next_hint(exercise, total)
+    text = card.hints[number - 1]
+    _display(
+        show.hint_text(card.title, number, total, text),
+        show.hint_html(card.title, number, total, text),
+    )
+    if number == total:
+        _display(f'That was the last hint. solution("{exercise}") is open to you now.')
+
+
+def solution(exercise: str) -> None:
+    """Show the course's solution beside your cell, once you have passed or read every hint.
+
+    Args:
+        exercise: Its id, as in the notebook.
+    """
+    names = _callers_names()
+    try:
+        entry = course.find(exercise)
+        solved = entry.solution
+    except CourseError as error:
+        _display(str(error))
+        return
+    standing = _journal().standing(exercise)
+    left = len(entry.card.hints) - standing.hints
+    if standing.status is not Status.PASSED and left > 0:
+        hints = "1 hint" if left == 1 else f"{left} hints"
+        _display(
+            f"There {'is' if left == 1 else 'are'} still {hints} to read. Try "
+            f'hint("{exercise}") first; the solution opens after a pass or after the last hint.'
+        )
+        return
+    own = _cell_of(exercise, names) or ""
+    _display(
+        show.solution_text(entry.card.title, own, solved),
+        show.solution_html(entry.card.title, own, solved),
+    )
+
+
+def progress() -> None:
+    """Show how far you have come, lesson by lesson."""
+    kept = _journal()
+    standings = kept.standings()
+    rows = show.progress_rows(course.catalogue(), standings)
+    _display(show.progress_text(rows), show.progress_html(rows))
+    if not kept.kept and os.environ.get("CHECKS_PROGRESS") != "off":
+        _display("This folder cannot be written to, so progress lasts until the kernel stops.")
+
+
+# -- the learner's side ---------------------------------------------------------------------------
+def _callers_names() -> Names:
+    """The globals of the cell that called: the notebook's names, in a kernel and outside one."""
+    return sys._getframe(2).f_globals
+
+
+def _cell_of(exercise: str, names: Names) -> str | None:
+    """The exercise's cell as last run, found by its visible mark in the session's history."""
+    shell = _shell()
+    history = shell.history_manager.input_hist_raw if shell else names.get("In", ())
+    mark = re.compile(rf"^#\s*exercise:\s*{re.escape(exercise)}\s*$", re.MULTILINE)
+    return next((cell for cell in reversed(list(history)) if mark.search(cell)), None)
+
+
+def _judged(entry: course.ExerciseEntry, names: Names, source: str | None) -> Verdict:
+    observed = observe(entry.card, names, source, _seed())
+    verdict = judge(entry.card, observed, entry.starter)
+    if verdict.status is not Status.FAILED or not entry.card.after:
+        return verdict
+    open_before = [one for one in entry.card.after if not _passes(one, names)]
+    return judge(entry.card, observed, entry.starter, open_before)
+
+
+def _passes(exercise: str, names: Names) -> bool:
+    verdict = _judged(course.find(exercise), names, _cell_of(exercise, names))
+    return verdict.status is Status.PASSED
+
+
+def _seed() -> int | None:
+    """CHECKS_SEED fixes the random data, for notebooks whose stored outputs are compared."""
+    seed = os.environ.get("CHECKS_SEED")
+    return int(seed) if seed else None
+
+
+def _next_step(verdict: Verdict, card: type[Exercise]) -> str:
+    standing = _journal().standing(card.id)
+    left = len(card.hints) - standing.hints
+    if verdict.status is Status.PASSED:
+        return f'See the course\'s own way: solution("{card.id}")'
+    if verdict.status is not Status.FAILED:
+        return ""
+    if left > 0:
+        read = f" ({standing.hints} of {len(card.hints)} read)" if standing.hints else ""
+        return f'Stuck? hint("{card.id}"){read}'
+    return f'All hints read: solution("{card.id}")'
+
+
+@cache
+def _journal() -> Journal:
+    return journal(course.root())
+
+
+# -- showing ---------------------------------------------------------------------------------------
+def _shell() -> Any:
+    if "IPython" not in sys.modules:
+        return None
+    from IPython.core.getipython import get_ipython
+
+    return get_ipython()
+
+
+def _display(text: str, html: str | None = None, extra: Mapping[str, Any] | None = None) -> None:
+    """Show a card where there is a notebook, plain text elsewhere."""
+    if _shell() is None:
+        print(text)
+        return
+    from IPython.display import publish_display_data
+
+    data: dict[str, Any] = {"text/plain": text, **(extra or {})}
+    if html is not None:
+        data["text/html"] = html
+    publish_display_data(data)
+
+
+def _points_for_nbgrader(verdict: Verdict) -> float:
+    if verdict.status is Status.PASSED or verdict.points:
+        return verdict.points
+    raise AssertionError(verdict.message)

@@ -1,0 +1,122 @@
+"""What the commands print: reports, progress, builds. Colour where there is a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from checks import course, show, workspace
+from checks.journal import journal
+from checks.verdict import Report, Status, Verdict
+
+console = Console(highlight=False)
+_messages = Console(stderr=True, highlight=False)
+
+Step = Callable[[int, int], None]
+
+
+@contextmanager
+def progress(title: str, quiet: bool = False) -> Iterator[Step]:
+    """A progress bar on standard error while a terminal is there to show it.
+
+    Yields:
+        What to call with (done, total).
+    """
+    if quiet or not _messages.is_terminal:
+        yield lambda done, total: None
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=_messages,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def record(file: Path, verdicts: Sequence[Verdict]) -> None:
+    """Write verdicts into the learner's journal when the notebook is the learner's own."""
+    if workspace.folder().resolve() in file.resolve().parents:
+        kept = journal(course.root())
+        for verdict in verdicts:
+            kept.record(verdict)
+
+
+def show_report(report: Report) -> None:
+    """Every exercise in a line; then a card for the first that needs work."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for one in report.exercises:
+        glyph, style = show.status_style(one.status)
+        table.add_row(
+            f"[{style}]{glyph} {one.status.words}[/]",
+            one.exercise,
+            one.title,
+            f"{one.points:g}/{one.max_points:g}",
+        )
+    console.print(table)
+    open_ones = [one for one in report.exercises if one.status is not Status.PASSED]
+    started = [one for one in open_ones if one.status is not Status.NOT_ATTEMPTED]
+    if report.message:
+        console.print(report.message, style="yellow", markup=False)
+    if open_ones:
+        console.print()
+        console.print(show.card_rich((started or open_ones)[0]))
+    console.print(f"\n{report.points:g} of {report.max_points:g} points in {report.file}.")
+
+
+def show_exercises() -> None:
+    """The catalogue, lesson by lesson."""
+    for lesson in course.catalogue():
+        console.print(f"\n[bold]{lesson.number} {lesson.title}[/]")
+        for entry in lesson.exercises:
+            console.print(f"  {entry.id}  {entry.card.title}, {entry.card.points():g} points")
+
+
+def show_progress() -> None:
+    """The journal, lesson by lesson."""
+    standings = journal(course.root()).standings()
+    print(show.progress_text(show.progress_rows(course.catalogue(), standings)))
+
+
+def show_doctor() -> bool:
+    """What `doctor` finds; True when nothing needed is missing."""
+    from checks import doctor
+
+    found = doctor.report()
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    words = {True: "[green]✓ fine[/]", None: "[yellow]○ optional[/]", False: "[red]✗ mend[/]"}
+    for one in found:
+        table.add_row(words[one.ok], one.name, one.value, one.advice)
+    console.print(table)
+    return all(one.ok is not False for one in found)
+
+
+def build(number: str | None, check: bool) -> int:
+    """Build notebooks, or tell what drifted; returns the exit code."""
+    from checks.authoring import build as authoring
+    from checks.authoring import master
+
+    masters = master.find(course.root(), number)
+    drifted: list[str] = []
+    with progress("Checking" if check else "Building") as step:
+        for done, path in enumerate(masters):
+            step(done, len(masters))
+            if check:
+                drifted += authoring.drift(path)
+            else:
+                changed = authoring.build(path)
+                console.print(f"{path.stem}: {', '.join(changed) or 'unchanged'}")
+    for line in drifted:
+        console.print(line, markup=False)
+    if check and not drifted:
+        console.print(f"{len(masters)} lessons are as their masters say.")
+    return 1 if drifted else 0
