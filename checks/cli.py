@@ -46,7 +46,7 @@ def main() -> None:
         sys.exit(1)
 
 
-# -- learners ---------------------------------------------------------------------------------------
+# -- learners ----------------------------------------------------------------------------------
 @app.command()
 def lab(
     browser: Annotated[bool, typer.Option(help="Open the address, or only print it.")] = True,
@@ -158,7 +158,7 @@ def doctor() -> None:
     sys.exit(PASSED if terminal.show_doctor() else SOMETHING_DID_NOT)
 
 
-# -- contributors -----------------------------------------------------------------------------------
+# -- contributors ------------------------------------------------------------------------------
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def test(context: typer.Context) -> None:
     """Run the tests. Whatever follows goes to pytest: `checks test -k transactions`."""
@@ -193,7 +193,7 @@ def new(
     print(f"Next: write the lesson, then `checks build {name[:2]}` and `checks test -k {name}`.")
 
 
-# -- helpers ----------------------------------------------------------------------------------------
+# -- helpers -----------------------------------------------------------------------------------
 def _full_id(lesson: Lesson, exercise: str) -> str:
     return exercise if "." in exercise else f"{lesson.number}.{exercise}"
 

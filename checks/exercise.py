@@ -126,9 +126,7 @@ class Mistake:
     marks: tuple[str, ...]
 
 
-def requirement(
-    points: float = 1, *, shows: str | None = None
-) -> Callable[[Method], Method]:
+def requirement(points: float = 1, *, shows: str | None = None) -> Callable[[Method], Method]:
     """Mark a judging method. Its docstring's first paragraph is the line that the learner reads.
 
     Args:
@@ -143,9 +141,7 @@ def requirement(
     return mark
 
 
-def mistake(
-    *, shows: str | None = None, marks: tuple[str, ...] = ()
-) -> Callable[[Method], Method]:
+def mistake(*, shows: str | None = None, marks: tuple[str, ...] = ()) -> Callable[[Method], Method]:
     """Mark a diagnosis: True when the evidence shows this mistake. Its docstring is the message.
 
     Args:
@@ -209,9 +205,7 @@ class Exercise:
     def mistakes(cls) -> list[Mistake]:
         """The named mistakes, in the order in which they are tried."""
         return [
-            Mistake(
-                name, " ".join((method.__doc__ or "").split()), method, shows, marks
-            )
+            Mistake(name, " ".join((method.__doc__ or "").split()), method, shows, marks)
             for name, method, (shows, marks) in cls._marked("mistake")
         ]
 

@@ -52,9 +52,7 @@ def judge(
     if attempt.complete and not observed.trouble:
         try:
             judged = _judge_seen(exercise, Seen(observed.seen))
-        except (
-            Exception
-        ):  # the judging code's own defect, or evidence that nobody observed
+        except Exception:  # the judging code's own defect, or evidence that nobody observed
             observed = observed.model_copy(update={"fault": traceback.format_exc()})
             return verdict(Status.FAULT, _OURS)
         if judged["status"] is Status.PASSED or not open_before:
@@ -95,11 +93,7 @@ def _not_attempted(observed: Observation, starter: str) -> str | None:
     if same_code(attempt.source, starter):
         return "The cell is as it came. Change it, run it, then check again."
     if lines := _placeholders(attempt.source):
-        at = (
-            f"line {lines[0]}"
-            if len(lines) == 1
-            else f"lines {', '.join(map(str, lines))}"
-        )
+        at = f"line {lines[0]}" if len(lines) == 1 else f"lines {', '.join(map(str, lines))}"
         return f"There is still a TODO on {at} of your cell. Fill it in, run it, check again."
     if attempt.unfilled:
         return f"`{attempt.unfilled[0]}` is still a placeholder. Give it a value, run, check again."
@@ -111,9 +105,7 @@ def _placeholders(source: str) -> list[int]:
         nodes = ast.walk(ast.parse(source))
     except (SyntaxError, ValueError):
         return []
-    return sorted(
-        {n.lineno for n in nodes if isinstance(n, ast.Name) and n.id == "TODO"}
-    )
+    return sorted({n.lineno for n in nodes if isinstance(n, ast.Name) and n.id == "TODO"})
 
 
 def _unusable(observed: Observation) -> str:

@@ -117,7 +117,7 @@ def progress() -> None:
         _display("This folder cannot be written to, so progress lasts until the kernel stops.")
 
 
-# -- the learner's side ---------------------------------------------------------------------------
+# -- the learner's side ------------------------------------------------------------------------
 def _callers_names() -> Names:
     """The globals of the cell that called: the notebook's names, in a kernel and outside one."""
     return sys._getframe(2).f_globals
@@ -169,7 +169,7 @@ def _journal() -> Journal:
     return journal(course.root())
 
 
-# -- showing ---------------------------------------------------------------------------------------
+# -- showing -----------------------------------------------------------------------------------
 def _shell() -> Any:
     if "IPython" not in sys.modules:
         return None

@@ -19,17 +19,17 @@ from checks.errors import CourseError
 _PATIENCE = 60  # seconds for the server to answer
 
 # What the lessons do not need; each costs start-up time, nbgrader's more than a second.
-_LEFT_OUT = {
-    name: False
-    for name in (
+_LEFT_OUT = dict.fromkeys(
+    (
         "jupyter_lsp",
         "jupyterlab_jupytext",
         "nbgrader.server_extensions.assignment_list",
         "nbgrader.server_extensions.course_list",
         "nbgrader.server_extensions.formgrader",
         "nbgrader.server_extensions.validate_assignment",
-    )
-}
+    ),
+    False,
+)
 
 
 class ServerError(CourseError):

@@ -95,7 +95,9 @@ class _Watching:
 
     def _open(self) -> Verdict | None:
         report = self._report
-        waiting = [one for one in report.exercises if one.status is not Status.PASSED] if report else []
+        waiting = (
+            [one for one in report.exercises if one.status is not Status.PASSED] if report else []
+        )
         return waiting[0] if waiting else None
 
     def _hint(self) -> None:

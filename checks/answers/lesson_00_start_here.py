@@ -5,7 +5,7 @@ from __future__ import annotations
 from checks.answers import Answer, right, wrong
 from checks.verdict import Status
 
-_ADD = '''\
+_ADD = """\
 app = FastAPI()
 
 
@@ -18,7 +18,7 @@ def add_book(new: NewBook) -> dict[str, str]:
 def list_books() -> list[str]:
     with Session(engine) as session:
         return list(session.scalars(select(Book.title).order_by(Book.id)))
-'''
+"""
 
 
 def _add(body: str) -> str:
@@ -31,7 +31,7 @@ ANSWERS: tuple[Answer, ...] = (
     right(
         "00.opening_hours",
         "async, a dict built up",
-        '''
+        """
 app = FastAPI()
 
 @app.get("/hours")
@@ -40,12 +40,12 @@ async def opening():
     times["close"] = "18:00"
     times["open"] = "09:00"
     return times
-''',
+""",
     ),
     right(
         "00.opening_hours",
         "a model",
-        '''
+        """
 from pydantic import BaseModel
 
 class Hours(BaseModel):
@@ -54,48 +54,48 @@ class Hours(BaseModel):
 
 app = FastAPI()
 app.add_api_route("/hours", lambda: Hours(), response_model=Hours)
-''',
+""",
     ),
     wrong(
         "00.opening_hours",
         "another path",
-        '''
+        """
 app = FastAPI()
 
 @app.get("/hour")
 def hours():
     return {"open": "09:00", "close": "18:00"}
-''',
+""",
         "another_path",
     ),
     wrong(
         "00.opening_hours",
         "post",
-        '''
+        """
 app = FastAPI()
 
 @app.post("/hours")
 def hours():
     return {"open": "09:00", "close": "18:00"}
-''',
+""",
         "another_method",
     ),
     wrong(
         "00.opening_hours",
         "prints instead of returning",
-        '''
+        """
 app = FastAPI()
 
 @app.get("/hours")
 def hours():
     print({"open": "09:00", "close": "18:00"})
-''',
+""",
         "returned_nothing",
     ),
     wrong(
         "00.opening_hours",
         "encodes it by hand",
-        '''
+        """
 import json
 
 app = FastAPI()
@@ -103,41 +103,41 @@ app = FastAPI()
 @app.get("/hours")
 def hours():
     return json.dumps({"open": "09:00", "close": "18:00"})
-''',
+""",
         "a_string_of_json",
     ),
     wrong(
         "00.opening_hours",
         "the wrong hour",
-        '''
+        """
 app = FastAPI()
 
 @app.get("/hours")
 def hours() -> dict[str, str]:
     return {"open": "09:00", "close": "81:00"}
-''',
+""",
     ),
     wrong(
         "00.opening_hours",
         "a list",
-        '''
+        """
 app = FastAPI()
 
 @app.get("/hours")
 def hours():
     return ["09:00", "18:00"]
-''',
+""",
     ),
     wrong(
         "00.opening_hours",
         "one TODO left",
-        '''
+        """
 app = FastAPI()
 
 @app.get("/hours")
 def hours():
     return {"open": "09:00", "close": TODO}
-''',
+""",
         status=Status.NOT_ATTEMPTED,
     ),
     # -- 00.keep_the_book -----------------------------------------------------------------------

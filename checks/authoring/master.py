@@ -15,7 +15,9 @@ from checks.errors import CourseError
 Role = Literal["prose", "code", "exercise", "check"]
 
 _BLOCK = re.compile(
-    r"^[ \t]*# BEGIN (?P<kind>STARTER|SOLUTION)[ \t]*\n(?P<body>.*?)^[ \t]*# END (?P=kind)[ \t]*\n?",
+    r"^[ \t]*# BEGIN (?P<kind>STARTER|SOLUTION)[ \t]*\n"
+    r"(?P<body>.*?)"
+    r"^[ \t]*# END (?P=kind)[ \t]*\n?",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -66,6 +68,21 @@ def read(path: Path) -> list[Cell]:
     return cells
 
 
+def find(root: Path, number: str | None = None) -> list[Path]:
+    """The masters of a repository: one lesson's, or all.
+
+    Raises:
+        MasterError: there is none with that number.
+    """
+    found = sorted((root / "solutions").glob(f"{(number or '[0-9][0-9]').zfill(2)}_*.py"))
+    if not found:
+        raise MasterError(
+            f"There is no master solutions/{number or 'NN'}_*.py in {root}; begin one with "
+            "`checks new NN_slug`."
+        )
+    return found
+
+
 def _cell(path: Path, raw: dict[str, object]) -> Cell:
     source, metadata = str(raw["source"]), raw["metadata"]
     assert isinstance(metadata, dict)
@@ -79,9 +96,7 @@ def _cell(path: Path, raw: dict[str, object]) -> Cell:
     return Cell("code", source, source, tags=tags)
 
 
-def _exercise_cell(
-    path: Path, exercise: str, source: str, tags: tuple[str, ...]
-) -> Cell:
+def _exercise_cell(path: Path, exercise: str, source: str, tags: tuple[str, ...]) -> Cell:
     found = {match["kind"] for match in _BLOCK.finditer(source + "\n")}
     if found != {"STARTER", "SOLUTION"}:
         raise MasterError(
@@ -98,9 +113,7 @@ def _exercise_cell(
         text = _BLOCK.sub(block, source + "\n")
         return mark(exercise) + re.sub(r"\n{4,}", "\n\n\n", text).strip() + "\n"
 
-    return Cell(
-        "exercise", keep("SOLUTION").rstrip(), keep("STARTER").rstrip(), exercise, tags
-    )
+    return Cell("exercise", keep("SOLUTION").rstrip(), keep("STARTER").rstrip(), exercise, tags)
 
 
 def _uncommented(body: str) -> str:

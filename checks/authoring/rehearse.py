@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import linecache
 import types
@@ -40,10 +41,8 @@ class Rehearsal:
         card = self._exercises[exercise]
         names = run_cells(self._before(card), {"__name__": "__main__"})
         source = master.mark(exercise) + code
-        try:
+        with contextlib.suppress(Exception):  # the traceback is in the learner's notebook
             run_cells([source], names)
-        except Exception:  # noqa: BLE001 - the traceback is in the learner's notebook
-            pass
         return judge(card, observe(card, names, source, seed), self.starter(exercise))
 
     def starter(self, exercise: str) -> str:
@@ -55,9 +54,7 @@ class Rehearsal:
         return self._cell(exercise).solved
 
     def _cell(self, exercise: str) -> master.Cell:
-        return next(
-            c for c in self._cells if c.role == "exercise" and c.exercise == exercise
-        )
+        return next(c for c in self._cells if c.role == "exercise" and c.exercise == exercise)
 
     def _before(self, card: type[Exercise]) -> Iterable[str]:
         for cell in self._cells:
@@ -86,9 +83,7 @@ def run_cells(sources: Iterable[str], names: dict[str, Any]) -> dict[str, Any]:
                 source.splitlines(True),
                 filename,
             )
-            code = compile(
-                source, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-            )
+            code = compile(source, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             result = types.FunctionType(code, names)()
             if inspect.iscoroutine(result):
                 await result

@@ -7,13 +7,13 @@ import random
 import string
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self, TypeVar
 
 import anyio.from_thread
 import httpx
 from sqlalchemy import Engine, Executable, NullPool, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -47,9 +47,7 @@ class LearnersError(Exception):
 
 def trouble(error: BaseException) -> Trouble:
     """An exception of the learner's as evidence."""
-    return Trouble(
-        type=type(error).__name__, message=first_line(str(error)), where=where(error)
-    )
+    return Trouble(type=type(error).__name__, message=first_line(str(error)), where=where(error))
 
 
 class Lab:
@@ -60,9 +58,7 @@ class Lab:
     puts them back.
     """
 
-    def __init__(
-        self, names: Mapping[str, Any], needs: Sequence[str], seed: int
-    ) -> None:
+    def __init__(self, names: Mapping[str, Any], needs: Sequence[str], seed: int) -> None:
         self._names = dict(names)
         self._needs = needs
         self.random = random.Random(seed)
@@ -94,9 +90,7 @@ class Lab:
         return self.random.randint(low, high)
 
     # -- requests and calls -------------------------------------------------------------------
-    def request(
-        self, method: str, path: str, *, app: str = "app", **options: Any
-    ) -> Step:
+    def request(self, method: str, path: str, *, app: str = "app", **options: Any) -> Step:
         """Send one request to the learner's app and write down the answer and the timeline.
 
         Args:
@@ -133,9 +127,7 @@ class Lab:
             with _short_lock_wait(engines), self._fresh_client(target) as other:
                 with Recorder(target, *engines) as timeline:
                     response = other.request(second[0], second[1], json=second[2])
-                reply = _reply(
-                    f"{second[0]} {second[1]}", response, timeline, second[2]
-                )
+                reply = _reply(f"{second[0]} {second[1]}", response, timeline, second[2])
                 if not _was_locked_out(timeline):
                     replies.append(reply)
 
@@ -162,9 +154,7 @@ class Lab:
 
         async def send_all() -> list[httpx.Response]:
             transport = httpx.ASGITransport(app=target, raise_app_exceptions=False)
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://lab"
-            ) as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://lab") as client:
                 return await asyncio.gather(
                     *(client.request(m, path, json=body) for m, path, body in requests)
                 )
@@ -177,9 +167,7 @@ class Lab:
         ]
         return {"replies": replies, "timeline": timeline.to_json()}
 
-    def call(
-        self, asked: str, function: Callable[..., Any], *args: Any, **options: Any
-    ) -> Step:
+    def call(self, asked: str, function: Callable[..., Any], *args: Any, **options: Any) -> Step:
         """Call the learner's function; write down its value or its exception, and the timeline.
 
         A coroutine is awaited. `asked` names the call in cards: `get_db()`.
@@ -220,9 +208,7 @@ class Lab:
 
                 async def ask() -> Any:
                     async with target.connect() as connection:
-                        return (
-                            (await connection.execute(query, params)).mappings().all()
-                        )
+                        return (await connection.execute(query, params)).mappings().all()
 
                 found = self.run(ask)
             else:
@@ -235,9 +221,7 @@ class Lab:
     def run(self, function: Callable[[], Awaitable[Result]]) -> Result:
         """Run an async function to its end, on one event loop that lasts as long as the lab."""
         if self._portal is None:
-            self._portal = self._stack.enter_context(
-                anyio.from_thread.start_blocking_portal()
-            )
+            self._portal = self._stack.enter_context(anyio.from_thread.start_blocking_portal())
         result: Result = self._portal.call(function)
         return result
 
@@ -258,14 +242,8 @@ class Lab:
 
         def guard(real: Callable[..., None]) -> Callable[..., None]:
             def execute(dialect: Any, cursor: Any, statement: str, *rest: Any) -> None:
-                if (
-                    statement.lstrip()
-                    .upper()
-                    .startswith(("INSERT", "UPDATE", "DELETE"))
-                ):
-                    raise dialect.loaded_dbapi.OperationalError(
-                        "database or disk is full"
-                    )
+                if statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
+                    raise dialect.loaded_dbapi.OperationalError("database or disk is full")
                 real(cursor, statement, *rest)
 
             return execute
@@ -317,6 +295,7 @@ class Lab:
             for engine in self.engines:
                 if snapshot := take(engine, self.run):
                     self._stack.callback(snapshot.restore)
+            self._stack.enter_context(self._leaks_rolled_back())
             for name in self._needs:
                 self._keep(self._names.get(name))
             self._stack.callback(self._close_clients)
@@ -338,12 +317,36 @@ class Lab:
         elif isinstance(value, Starlette) and hasattr(value, "dependency_overrides"):
             self._keep(value.dependency_overrides)
 
+    @contextmanager
+    def _leaks_rolled_back(self) -> Iterator[None]:
+        """Connections taken meanwhile and never given back hold locks; end their transactions."""
+        out: dict[int, Any] = {}
+
+        def taken(dbapi: Any, *_: Any) -> None:
+            out[id(dbapi)] = dbapi
+
+        def returned(dbapi: Any, *_: Any) -> None:
+            out.pop(id(dbapi), None)
+
+        with ExitStack() as stack:
+            for engine in self.engines:
+                target = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+                for name, listener in (("checkout", taken), ("checkin", returned)):
+                    event.listen(target, name, listener)
+                    stack.callback(_stop_listening, target, name, listener)
+            yield
+        for dbapi in out.values():
+            driver = getattr(dbapi, "driver_connection", dbapi)
+            with suppress(Exception):  # already closed, or a driver that cannot: nothing to end
+                if driver is dbapi:
+                    dbapi.rollback()
+                else:
+                    self.run(driver.rollback)
+
     def _client(self, app: Any) -> TestClient:
         """One client an app, with its lifespan running as under a server."""
         if id(app) not in self._clients:
-            client = TestClient(
-                app, raise_server_exceptions=False, base_url="http://lab"
-            )
+            client = TestClient(app, raise_server_exceptions=False, base_url="http://lab")
             try:
                 self._clients[id(app)] = client.__enter__()
             except Exception as error:  # the learner's lifespan
@@ -365,7 +368,7 @@ class Lab:
         self._clients.clear()
 
 
-# -- how a reply is written down ----------------------------------------------------------------
+# -- how a reply is written down ---------------------------------------------------------------
 def _reply(asked: str, response: Any, timeline: Timeline, sent: Any) -> Step:
     try:
         body = plain(response.json())
@@ -377,17 +380,13 @@ def _reply(asked: str, response: Any, timeline: Timeline, sent: Any) -> Step:
         "sent": plain(sent),
         "status": response.status_code,
         "body": body,
-        "headers": {
-            name: response.headers[name]
-            for name in _HEADERS
-            if name in response.headers
-        },
+        "headers": {name: response.headers[name] for name in _HEADERS if name in response.headers},
         "error": errors[-1].detail if errors else None,
         "timeline": timeline.to_json(),
     }
 
 
-# -- how faults and interruptions are arranged ----------------------------------------------------
+# -- how faults and interruptions are arranged -------------------------------------------------
 @contextmanager
 def _replaced(dialect: Any, **methods: Callable[..., Any]) -> Iterator[None]:
     """An engine's dialect with methods shadowed on the instance; each is given the dialect first."""
@@ -416,11 +415,7 @@ def _between_read_and_write(
         def execute(dialect: Any, cursor: Any, statement: str, *rest: Any) -> None:
             nonlocal has_read, done
             word = statement.lstrip().upper()
-            if (
-                has_read
-                and not done
-                and word.startswith(("INSERT", "UPDATE", "DELETE"))
-            ):
+            if has_read and not done and word.startswith(("INSERT", "UPDATE", "DELETE")):
                 done = True
                 act()
             real(cursor, statement, *rest)
@@ -456,16 +451,17 @@ def _short_lock_wait(engines: Sequence[Engine | AsyncEngine]) -> Iterator[None]:
     with ExitStack() as stack:
         for engine in engines:
             if engine.dialect.name == "sqlite":
-                target = (
-                    engine.sync_engine if isinstance(engine, AsyncEngine) else engine
-                )
+                target = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
                 for name, listener in (("checkout", shorten), ("checkin", put_back)):
                     event.listen(target, name, listener)
-                    stack.callback(event.remove, target, name, listener)
+                    stack.callback(_stop_listening, target, name, listener)
         yield
 
 
+def _stop_listening(engine: Engine, name: str, listener: Callable[..., None]) -> None:
+    with suppress(InvalidRequestError):  # the pool it was on has been disposed of
+        event.remove(engine, name, listener)
+
+
 def _was_locked_out(timeline: Timeline) -> bool:
-    return any(
-        "locked" in str(event["failed"]) for event in timeline if event["failed"]
-    )
+    return any("locked" in str(event["failed"]) for event in timeline if event["failed"])

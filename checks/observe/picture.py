@@ -4,9 +4,7 @@ from typing import Any
 
 
 def as_text(timeline: Any) -> str:
-    return "\n".join(
-        f"{e.at_ms:8.2f} {e.request} {e.kind} {e.detail}" for e in timeline
-    )
+    return "\n".join(f"{e.at_ms:8.2f} {e.request} {e.kind} {e.detail}" for e in timeline)
 
 
 def as_html(timeline: Any) -> str:

@@ -56,9 +56,7 @@ def observe(
     return observation
 
 
-def look(
-    exercise: type[Exercise], names: Mapping[str, Any], source: str | None
-) -> Attempt:
+def look(exercise: type[Exercise], names: Mapping[str, Any], source: str | None) -> Attempt:
     """Which of the needed names are there, and whether each is the kind of thing it should be."""
     attempt = Attempt(source=source)
     for name, kind in exercise.needs.items():
@@ -96,7 +94,4 @@ def _article(name: str) -> str:
 
 
 def _passed_through_a_cell(error: BaseException) -> bool:
-    return any(
-        is_learners(frame.filename)
-        for frame in traceback.extract_tb(error.__traceback__)
-    )
+    return any(is_learners(frame.filename) for frame in traceback.extract_tb(error.__traceback__))

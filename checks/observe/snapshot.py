@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import sqlite3
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,12 +54,7 @@ def take(engine: Engine | AsyncEngine, run: RunAsync) -> Snapshot | None:
 def file_of(engine: Engine | AsyncEngine) -> Path | None:
     """The file behind a SQLite engine; None for one in memory."""
     name = engine.url.database
-    if (
-        not name
-        or name == ":memory:"
-        or "mode=memory" in name
-        or "memory" in engine.url.query
-    ):
+    if not name or name == ":memory:" or "mode=memory" in name or "memory" in engine.url.query:
         return None
     return Path(name.removeprefix("file:"))
 
@@ -74,12 +69,8 @@ class _File:
             return
         kept = sqlite3.connect(":memory:", check_same_thread=False)
         try:
-            with closing(
-                sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
-            ) as source:
-                source.execute(
-                    "BEGIN IMMEDIATE"
-                )  # somebody's unfinished write shows here
+            with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as source:
+                source.execute("BEGIN IMMEDIATE")  # somebody's unfinished write shows here
                 source.execute("ROLLBACK")
                 source.backup(kept)
         except sqlite3.OperationalError as error:
@@ -97,9 +88,7 @@ class _File:
                     self._dispose()
                     self._path.unlink(missing_ok=True)
                 else:
-                    with closing(
-                        sqlite3.connect(self._path, timeout=_PATIENCE)
-                    ) as target:
+                    with _unlocked(self._path) as target:
                         self._kept.backup(target)
                 break
             except (sqlite3.OperationalError, PermissionError) as error:
@@ -117,9 +106,19 @@ class _File:
         """Take the file out of the hands of sessions that were dropped without being closed."""
         gc.collect()
         engine = self._engine
-        (
-            engine.sync_engine if isinstance(engine, AsyncEngine) else engine
-        ).pool.dispose()
+        (engine.sync_engine if isinstance(engine, AsyncEngine) else engine).pool.dispose()
+
+
+@contextmanager
+def _unlocked(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection of our own to a file that nobody is writing to.
+
+    Asked first, since sqlite3's `backup` waits for a lock without end.
+    """
+    with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("ROLLBACK")
+        yield connection
 
 
 class _Memory:

@@ -111,11 +111,7 @@ class Timeline(Sequence[Event]):
     @property
     def selects(self) -> list[str]:
         """The statements that only read: SELECT, and WITH in front of one."""
-        return [
-            sql
-            for sql in self.statements
-            if sql.lstrip("( ").upper().startswith(_READS)
-        ]
+        return [sql for sql in self.statements if sql.lstrip("( ").upper().startswith(_READS)]
 
     @property
     def writes(self) -> list[str]:
@@ -140,9 +136,7 @@ class Timeline(Sequence[Event]):
     @property
     def statuses(self) -> list[int]:
         """The status code of each response, in the order in which they left."""
-        return [
-            event.detail["status"] for event in self._events if event.kind == "response"
-        ]
+        return [event.detail["status"] for event in self._events if event.kind == "response"]
 
     @property
     def errors(self) -> list[str]:
@@ -160,9 +154,7 @@ class Timeline(Sequence[Event]):
         if any(kind not in seen for kind in kinds):
             return False
         last = {kind: len(seen) - 1 - seen[::-1].index(kind) for kind in kinds}
-        return all(
-            last[first] < seen.index(second) for first, second in pairwise(kinds)
-        )
+        return all(last[first] < seen.index(second) for first, second in pairwise(kinds))
 
     # -- being a sequence ---------------------------------------------------------------------
     def __len__(self) -> int:

@@ -35,6 +35,8 @@ _SAVEPOINTS = {
     "RELEASE SAVEPOINT": "release",
     "ROLLBACK TO SAVEPOINT": "rollback_to",
 }
+_STATEMENTS = ("sql", "begin", *_SAVEPOINTS.values())
+_ENDINGS = ("commit", "rollback")
 _LONGEST_VALUE = 120  # characters of one parameter
 _MOST_ROWS = 3  # parameter sets shown of an executemany
 
@@ -150,9 +152,7 @@ class Recorder:
 
     def _numbered(self, dbapi: object) -> int:
         # The connection itself is kept beside its number, so that its id is not given out again.
-        number, _ = self._connections.setdefault(
-            id(dbapi), (len(self._connections) + 1, dbapi)
-        )
+        number, _ = self._connections.setdefault(id(dbapi), (len(self._connections) + 1, dbapi))
         return number
 
     def _number(self, conn: Connection) -> int:
@@ -179,14 +179,10 @@ class Recorder:
         number = self._number(conn)
         if control := _CONTROL.match(statement):
             word = control[0].upper()
-            if (
-                word == "BEGIN"
-            ):  # an engine that says BEGIN itself, as SQLite's recipe does
+            if word == "BEGIN":  # an engine that says BEGIN itself, as SQLite's recipe does
                 self._begun(conn, statement)
             else:
-                self._add(
-                    _SAVEPOINTS[word], connection=number, name=statement.split()[-1]
-                )
+                self._add(_SAVEPOINTS[word], connection=number, name=statement.split()[-1])
             return
         compiled = getattr(context, "compiled_parameters", None)
         sets = compiled if compiled else parameters if executemany else [parameters]
@@ -228,17 +224,13 @@ class Recorder:
             recorded.detail["rows"] = cursor.rowcount
 
     def _sql_failed(self, context: ExceptionContext) -> None:
-        """Mark the statement, commit or connection that the database refused."""
+        """Mark the statement, commit or rollback that the database refused."""
         error = context.sqlalchemy_exception or context.original_exception
         message = first_line(str(context.original_exception))
+        refused = _ENDINGS if context.statement is None else _STATEMENTS
         for past in reversed(self.timeline):
-            if past.request == _request.get() and past.kind in (
-                "sql",
-                "commit",
-                "rollback",
-            ):
-                if (past.kind == "sql") == (context.statement is not None):
-                    past.detail["failed"] = f"{type(error).__name__}: {message}"
+            if past.request == _request.get() and past.kind in refused:
+                past.detail["failed"] = f"{type(error).__name__}: {message}"
                 break
 
     # -- apps ---------------------------------------------------------------------------------
@@ -400,7 +392,7 @@ class _SessionWatch:
             recorder.session_used(session)
 
 
-# -- what may be shown --------------------------------------------------------------------------
+# -- what may be shown -------------------------------------------------------------------------
 def _shown(params: Any) -> Any:
     """Parameters as JSON values, with what looks like a secret left out."""
     if isinstance(params, Mapping):
@@ -450,8 +442,4 @@ def where(error: BaseException) -> str | None:
     if found is None:
         return None
     line = linecache.getline(*found).strip()
-    return (
-        f"line {found[1]}: {line}"
-        if line
-        else f"line {found[1]} of {Path(found[0]).name}"
-    )
+    return f"line {found[1]}: {line}" if line else f"line {found[1]} of {Path(found[0]).name}"

@@ -1,0 +1,285 @@
+"""The catalogue: which lessons there are, their exercises, starters and solutions."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import checks
+from checks.errors import CourseError
+from checks.exercise import Exercise
+
+PARTS = {
+    "Part I. Sync foundations": range(4),
+    "Part II. Async": range(4, 7),
+    "Part III. Migrations": range(7, 9),
+    "Part IV. Queries": range(9, 12),
+    "Part V. Security and auth": range(12, 17),
+    "Part VI. Testing and shipping": range(17, 20),
+}
+
+NAME = re.compile(r"(?P<number>\d\d)_(?P<slug>[a-z0-9]+(?:_[a-z0-9]+)*)")
+
+_MARK = re.compile(r"^[ \t]*#\s*exercise:\s*(\d\d\.\w+)\s*$", re.MULTILINE)
+_CHECK = re.compile(r"""^[ \t]*check\(\s*["'](\d\d\.\w+)["']\s*\)""", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ExerciseEntry:
+    """One exercise in its lesson.
+
+    Attributes:
+        card: What it observes and judges.
+        lesson: The lesson that it belongs to.
+    """
+
+    card: type[Exercise]
+    lesson: Lesson
+
+    @property
+    def id(self) -> str:
+        """Lesson and name: `03.tell_the_truth`."""
+        return self.card.id
+
+    @cached_property
+    def starter(self) -> str:
+        """The exercise's cell as the lesson ships it.
+
+        Raises:
+            CourseError: the lesson has not been built.
+        """
+        return self._cell(self.lesson.lesson_notebook)
+
+    @cached_property
+    def solution(self) -> str:
+        """The exercise's cell as the course solves it.
+
+        Raises:
+            CourseError: the lesson has not been built.
+        """
+        return self._cell(self.lesson.solved_notebook)
+
+    def _cell(self, path: Path) -> str:
+        try:
+            notebook = json.loads(path.read_bytes())
+            place = exercise_cells(notebook).answers[self.id][0]
+            return source_of(notebook["cells"][place])
+        except (OSError, ValueError, KeyError) as error:
+            raise CourseError(
+                f"{path.name} does not hold {self.id}. Build it: `checks build "
+                f"{self.lesson.number}`; if the course came from git, `git checkout {path.parent.name}`."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson.
+
+    Attributes:
+        number: Two digits: `03`.
+        slug: The rest of its files' name: `transactions`.
+        root: The repository.
+    """
+
+    number: str
+    slug: str
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """What its files are called: `03_transactions`."""
+        return f"{self.number}_{self.slug}"
+
+    @property
+    def title(self) -> str:
+        """What it is called in lists: `Transactions`."""
+        heading = re.search(r"^# # \d\d (.+)$", _text(self.master), re.MULTILINE)
+        return heading[1].strip() if heading else self.slug.replace("_", " ").capitalize()
+
+    @property
+    def part(self) -> str:
+        """The part of the course that it belongs to."""
+        number = int(self.number)
+        return next((part for part, lessons in PARTS.items() if number in lessons), "More")
+
+    @property
+    def master(self) -> Path:
+        """Its one source."""
+        return self.root / "solutions" / f"{self.name}.py"
+
+    @property
+    def lesson_notebook(self) -> Path:
+        """What learners open."""
+        return self.root / "lessons" / f"{self.name}.ipynb"
+
+    @property
+    def solved_notebook(self) -> Path:
+        """The solved one, outputs stored."""
+        return self.root / "solutions" / f"{self.name}.ipynb"
+
+    @cached_property
+    def exercises(self) -> list[ExerciseEntry]:
+        """Its exercises, in order.
+
+        Raises:
+            CourseError: its checks are missing.
+        """
+        module = f"checks.lessons.lesson_{self.name}"
+        try:
+            cards: Iterable[type[Exercise]] = import_module(module).EXERCISES
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            raise CourseError(
+                f"Lesson {self.number} has no checks: write {module.replace('.', '/')}.py, or take "
+                "the lesson's master away."
+            ) from error
+        return [ExerciseEntry(card, self) for card in cards]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where a notebook's exercises are, by cell number from 0.
+
+    Attributes:
+        answers: The cells that answer each exercise.
+        checks: The cells that check each exercise.
+    """
+
+    answers: dict[str, list[int]] = field(default_factory=dict)
+    checks: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def checked(self) -> set[str]:
+        """The exercises that some cell checks."""
+        return set(self.checks)
+
+    def at(self, place: int) -> set[str]:
+        """The exercises that a cell answers or checks."""
+        return {
+            exercise
+            for found in (self.answers, self.checks)
+            for exercise, places in found.items()
+            if place in places
+        }
+
+
+def root() -> Path:
+    """The repository: the package is installed from where it stands."""
+    return Path(checks.__file__).resolve().parent.parent
+
+
+@cache
+def catalogue(at: Path | None = None) -> list[Lesson]:
+    """Every lesson that has a master, in order.
+
+    Args:
+        at: The repository, where it is not the one that this package is in.
+    """
+    place = at or root()
+    names = sorted((place / "solutions").glob("[0-9][0-9]_*.py"))
+    found = (NAME.fullmatch(path.stem) for path in names)
+    return [Lesson(match["number"], match["slug"], place) for match in found if match]
+
+
+def lesson(number: str) -> Lesson:
+    """A lesson by its number or by its whole name.
+
+    Raises:
+        CourseError: there is no such lesson.
+    """
+    wanted = number.strip().removesuffix(".ipynb").removesuffix(".py")
+    for one in catalogue():
+        if wanted in (one.name, one.number) or wanted.zfill(2) == one.number:
+            return one
+    known = ", ".join(one.number for one in catalogue())
+    raise CourseError(f"There is no lesson {number!r}; choose among {known}.")
+
+
+def find(exercise: str) -> ExerciseEntry:
+    """An exercise by its id.
+
+    Raises:
+        CourseError: there is none; the nearest ids are named.
+    """
+    number = exercise.partition(".")[0]
+    for one in catalogue():
+        if one.number == number:
+            for entry in one.exercises:
+                if entry.id == exercise:
+                    return entry
+    known = [entry.id for one in catalogue() for entry in one.exercises]
+    near = difflib.get_close_matches(exercise, known, n=3, cutoff=0.4)
+    advice = f"Did you mean {' or '.join(near)}?" if near else "`checks exercises` lists them all."
+    raise CourseError(f"There is no exercise {exercise!r}. {advice}")
+
+
+def lesson_of_notebook(notebook: object, filename: str) -> Lesson | None:
+    """Which lesson a notebook is: by its metadata, else its visible marks, else its file name.
+
+    Never raises on any JSON whatever.
+    """
+    metadata = notebook.get("metadata") if isinstance(notebook, Mapping) else None
+    course = metadata.get("course") if isinstance(metadata, Mapping) else None
+    said = course.get("lesson") if isinstance(course, Mapping) else None
+    cells = exercise_cells(notebook)
+    marks = [exercise[:2] for found in (cells.answers, cells.checks) for exercise in found]
+    named = re.match(r"\d\d(?=_)", filename)
+    wanted = [said, max(marks, key=marks.count) if marks else None, named[0] if named else None]
+    by_number = {one.number: one for one in catalogue()}
+    return next((by_number[n] for n in wanted if isinstance(n, str) and n in by_number), None)
+
+
+def exercise_cells(notebook: object) -> Cells:
+    """Where the exercises are: by visible mark, by a call of `check`, else by cell metadata.
+
+    Never by position, and never raises on any JSON whatever.
+    """
+    found = Cells()
+    cells = notebook.get("cells") if isinstance(notebook, Mapping) else None
+    for place, cell in enumerate(cells if isinstance(cells, list) else []):
+        if not isinstance(cell, Mapping) or cell.get("cell_type") != "code":
+            continue
+        source = source_of(cell)
+        marked, checked = _MARK.findall(source), _CHECK.findall(source)
+        if not marked and not checked:
+            exercise, role = _identity(cell)
+            marked = [exercise] if role == "exercise" else []
+        for exercise in dict.fromkeys(marked):
+            found.answers.setdefault(exercise, []).append(place)
+        for exercise in dict.fromkeys(checked):
+            found.checks.setdefault(exercise, []).append(place)
+    return found
+
+
+def source_of(cell: Mapping[str, Any]) -> str:
+    """A cell's text, however the file spells it; empty where it has none."""
+    source = cell.get("source", "")
+    if isinstance(source, list):
+        return "".join(line for line in source if isinstance(line, str))
+    return source if isinstance(source, str) else ""
+
+
+def _identity(cell: Mapping[str, Any]) -> tuple[str, str]:
+    metadata = cell.get("metadata")
+    course = metadata.get("course") if isinstance(metadata, Mapping) else None
+    if not isinstance(course, Mapping):
+        return "", ""
+    exercise, role = course.get("exercise"), course.get("role")
+    if not isinstance(exercise, str) or not re.fullmatch(r"\d\d\.\w+", exercise):
+        return "", ""
+    return exercise, role if isinstance(role, str) else ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""

@@ -1,0 +1,213 @@
+"""The lab: what it writes down, what it breaks on purpose, and that it leaves no trace."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from checks.observe.lab import Lab, LearnersError
+from checks.observe.snapshot import Obstacle
+from checks.tests import shop
+
+KINDS = ("memory", "file", "async memory", "async file")
+
+Build = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    """The shop's names, in a folder of their own."""
+    return lambda kind, **more: shop.names(kind, tmp_path, **more)
+
+
+def lab_on(names: dict[str, Any], *needs: str) -> Lab:
+    return Lab(names, needs or tuple(names), seed=1)
+
+
+def titles(names: dict[str, Any]) -> list[str]:
+    """The learner's rows, as a later lab finds them."""
+    with lab_on(names) as lab:
+        return [row["title"] for row in lab.rows("SELECT title FROM book ORDER BY id")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_learners_rows_are_put_back(build: Build, kind: str) -> None:
+    names = build(kind)
+    with lab_on(names) as lab:
+        step = lab.request("POST", "/books", json={"title": "Persuasion"})
+        assert step["status"] == 201
+        assert {"title": "Persuasion"} in lab.rows("SELECT title FROM book")
+    assert titles(names) == ["Emma"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_put_back_after_an_exception(build: Build, kind: str) -> None:
+    names = build(kind)
+    with pytest.raises(ZeroDivisionError), lab_on(names) as lab:
+        lab.request("POST", "/books", json={"title": "Persuasion"})
+        raise ZeroDivisionError
+    assert titles(names) == ["Emma"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_put_back_after_a_session_is_leaked(build: Build, kind: str) -> None:
+    names = build(kind)
+    leaked = []
+
+    def leak() -> None:
+        session = names["factory"]()
+        leaked.append(session)
+        session.add(shop.Book(title="Sanditon"))
+        session.flush()
+
+    async def leak_async() -> None:
+        session = names["factory"]()
+        leaked.append(session)
+        session.add(shop.Book(title="Sanditon"))
+        await session.flush()
+
+    with lab_on(names) as lab:
+        step = lab.call("leak()", leak_async if kind.startswith("async") else leak)
+        assert step["error"] is None
+        leaked.clear()
+    assert titles(names) == ["Emma"]
+
+
+def test_a_database_file_that_was_not_there_is_not_left_behind(tmp_path: Path) -> None:
+    from sqlalchemy import create_engine, text
+
+    engine = create_engine(f"sqlite:///{tmp_path / 'new.db'}")
+    with Lab({"engine": engine}, ("engine",), 1) as lab:
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE t (x)"))
+        assert lab.rows("SELECT * FROM t") == []
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_an_unfinished_write_of_the_learners_is_named(build: Build, tmp_path: Path) -> None:
+    names = build("file")
+    with closing(sqlite3.connect(tmp_path / "shop.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Obstacle, match=r"rollback\(\) and close\(\)"), lab_on(names):
+            pass
+    assert titles(names) == ["Emma"]
+
+
+def test_lists_and_overrides_that_an_exercise_needs_are_put_back(build: Build) -> None:
+    names = build("memory") | {"sent": ["welcome"], "prices": {"Emma": 300}}
+    with lab_on(names) as lab:
+        lab["sent"].append("spam")
+        lab["prices"].clear()
+        lab["app"].dependency_overrides[names["get_db"]] = lambda: None
+    assert names["sent"] == ["welcome"]
+    assert names["prices"] == {"Emma": 300}
+    assert names["app"].dependency_overrides == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refused_commit_reaches_the_client_as_an_error(build: Build, kind: str) -> None:
+    names = build(kind)
+    with lab_on(names) as lab:
+        with lab.commit_fails():
+            step = lab.request("POST", "/books", json={"title": "Persuasion"})
+        assert step["status"] == 500
+        assert step["error"]["type"] == "IntegrityError"
+        assert lab.request("POST", "/books", json={"title": "Mansfield Park"})["status"] == 201
+    assert titles(names) == ["Emma"]
+
+
+def test_a_refused_commit_after_the_response_is_a_201_that_lied(build: Build) -> None:
+    with lab_on(build("memory", scope="request")) as lab, lab.commit_fails():
+        step = lab.request("POST", "/books", json={"title": "Persuasion"})
+    assert step["status"] == 201
+    commit = next(event for event in step["timeline"] if event["kind"] == "commit")
+    assert "FOREIGN KEY" in commit["detail"]["failed"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_failing_flush_fails_writes_but_not_reads(build: Build, kind: str) -> None:
+    with lab_on(build(kind)) as lab, lab.flush_fails():
+        assert lab.request("POST", "/books", json={"title": "Persuasion"})["status"] == 500
+        assert lab.request("GET", "/books")["body"] == ["Emma"]
+
+
+def test_a_dependency_that_raises(build: Build) -> None:
+    names = build("memory")
+    with lab_on(names) as lab:
+        with lab.raises_in("get_db"):
+            assert lab.request("GET", "/books")["status"] == 500
+        assert lab.request("GET", "/books")["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("buy", "statuses", "left"),
+    [("naive", [201, 201], 0), ("conditional", [201, 409], 0), ("immediate", [201, 409], 0)],
+)
+def test_two_buyers_between_read_and_write(
+    build: Build, buy: str, statuses: list[int], left: int
+) -> None:
+    """The naive sale sells one copy twice; the others do not, whoever has to wait."""
+    names = build("file", buy=buy)
+    with lab_on(names) as lab:
+        sale = ("POST", "/buy/Emma", None)
+        replies = lab.interleave(sale, sale)
+        assert sorted(reply["status"] for reply in replies) == statuses
+        assert lab.rows("SELECT stock FROM book") == [{"stock": left}]
+    assert titles(names) == ["Emma"]
+
+
+@pytest.mark.parametrize("kind", ("file", "async file"))
+def test_requests_at_once_are_told_apart(build: Build, kind: str) -> None:
+    with lab_on(build(kind)) as lab:
+        seen = lab.together([("GET", "/books", None)] * 3)
+    assert [reply["status"] for reply in seen["replies"]] == [200] * 3
+    numbers = {event["request"] for event in seen["timeline"] if event["kind"] == "sql"}
+    assert numbers == {1, 2, 3}
+
+
+def test_the_evidence_is_json_whatever_the_app_returns(build: Build) -> None:
+    names = build("memory")
+
+    class Odd:
+        def __repr__(self) -> str:
+            raise RuntimeError("never call me")
+
+    with lab_on(names) as lab:
+        step = lab.call("odd()", lambda: {"odd": Odd(), "book": shop.Book(title="x"), 1: {2, 3}})
+    assert json.loads(json.dumps(step))["body"]["odd"] == {"type": "Odd"}
+    assert step["body"]["book"]["title"] == "x"
+
+
+def test_a_call_that_raises_is_written_down(build: Build) -> None:
+    with lab_on(build("memory")) as lab:
+        step = lab.call("divide()", lambda: 1 // 0)
+    assert step["error"]["type"] == "ZeroDivisionError"
+
+
+def test_a_lifespan_that_raises_is_the_learners_error() -> None:
+    from contextlib import asynccontextmanager
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> Any:
+        raise RuntimeError("no database today")
+        yield
+
+    with pytest.raises(LearnersError, match="no database today"):
+        with Lab({"app": FastAPI(lifespan=lifespan)}, ("app",), 1) as lab:
+            lab.request("GET", "/")
+
+
+def test_rows_of_a_table_that_is_missing_are_the_learners_error(build: Build) -> None:
+    with lab_on(build("memory")) as lab, pytest.raises(LearnersError, match="no such table"):
+        lab.rows("SELECT * FROM nowhere")
+
+
+def test_random_data_follows_the_seed() -> None:
+    assert Lab({}, (), 5).word() == Lab({}, (), 5).word() != Lab({}, (), 6).word()
