@@ -73,8 +73,8 @@ class ExerciseEntry:
             return source_of(notebook["cells"][place])
         except (OSError, ValueError, KeyError) as error:
             raise CourseError(
-                f"{path.name} does not hold {self.id}. Build it: `checks build "
-                f"{self.lesson.number}`; if the course came from git, `git checkout {path.parent.name}`."
+                f"{path.parent.name}/{path.name} does not hold {self.id}. Build it with "
+                f"`checks build {self.lesson.number}`, or get it back with git."
             ) from error
 
 

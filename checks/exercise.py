@@ -23,7 +23,7 @@ class Placeholder:
 TODO: Any = Placeholder()
 
 
-class Miss(Exception):
+class MissError(Exception):
     """A requirement that was not met: what was seen, what was wanted, and why it matters."""
 
     def __init__(self, saw: str, wanted: str, why: str = "") -> None:
@@ -41,10 +41,10 @@ def expect(condition: bool, *, saw: str, wanted: str, why: str = "") -> None:
         why: A sentence on why it matters, for whoever asks.
 
     Raises:
-        Miss: it does not hold.
+        MissError: it does not hold.
     """
     if not condition:
-        raise Miss(saw, wanted, why)
+        raise MissError(saw, wanted, why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Collection
 from typing import Any
 
-from checks.exercise import Exercise, Miss, Requirement, Seen
+from checks.exercise import Exercise, MissError, Requirement, Seen
 from checks.observe.evidence import Observation, same_code
 from checks.verdict import Finding, Status, Verdict
 
@@ -170,7 +170,7 @@ def _find(card: Exercise, one: Requirement, seen: Seen) -> Finding:
     )
     try:
         one.judge(card, seen)
-    except Miss as miss:
+    except MissError as miss:
         return finding.model_copy(
             update={
                 "met": False,

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import inspect
 import linecache
+import sys
 import types
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,7 +40,7 @@ class Rehearsal:
         the traceback and runs the check.
         """
         card = self._exercises[exercise]
-        names = run_cells(self._before(card), {"__name__": "__main__"})
+        names = run_cells(self._before(card), fresh_names())
         source = master.mark(exercise) + code
         with contextlib.suppress(Exception):  # the traceback is in the learner's notebook
             run_cells([source], names)
@@ -67,6 +68,13 @@ class Rehearsal:
                 yield cell.solved
 
 
+def fresh_names() -> dict[str, Any]:
+    """An empty namespace that is a module's, as a notebook's is: annotations look there."""
+    module = types.ModuleType("rehearsed_lesson")
+    sys.modules[module.__name__] = module
+    return vars(module)
+
+
 def run_cells(sources: Iterable[str], names: dict[str, Any]) -> dict[str, Any]:
     """Run cells one after the other in one namespace, with `await` at top level, as Jupyter does.
 
@@ -83,7 +91,9 @@ def run_cells(sources: Iterable[str], names: dict[str, Any]) -> dict[str, Any]:
                 source.splitlines(True),
                 filename,
             )
-            code = compile(source, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            code = compile(
+                source, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+            )
             result = types.FunctionType(code, names)()
             if inspect.iscoroutine(result):
                 await result

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from pydantic import ValidationError
 
-from checks import course
+from checks import course, kernels
+from checks.environment import variables
 from checks.errors import CourseError
 from checks.judge import judge
 from checks.notebook import OBSERVATION
@@ -106,20 +104,14 @@ class _Run:
         self._observed: dict[str, Observation] = {}
         self._stopped: tuple[Status, set[str]] | None = None
         self.trouble = ""
-        self._client = NotebookClient(
-            notebook,
-            timeout=timeout,
-            allow_errors=True,
-            kernel_name="python3",
-            interrupt_on_timeout=False,
-        )
+        self._client = kernels.client(notebook, timeout)
 
     def go(self, folder: Path) -> None:
         """Run the cells in order until one of them ends the kernel."""
         self._client.resources = {"metadata": {"path": str(folder)}}
-        with _environment(CHECKS_COLLECT="1", CHECKS_PROGRESS="off"):
-            with self._client.setup_kernel():
-                self._run_cells()
+        quiet = variables(CHECKS_COLLECT="1", CHECKS_PROGRESS="off")
+        with quiet, self._client.setup_kernel():
+            self._run_cells()
 
     def _run_cells(self) -> None:
         total = len(self._notebook.cells)
@@ -193,18 +185,3 @@ class _Run:
         return judge(
             entry.card, Observation(exercise=entry.id, attempt=Attempt()), entry.starter
         ).model_copy(update={"status": status, "message": message, "evidence": None})
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Environment variables for the kernel that is started meanwhile."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

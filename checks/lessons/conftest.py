@@ -64,14 +64,14 @@ class SubmittedExercise(pytest.Item):
         """Fail unless the exercise passed."""
         verdict = _verdicts(self.submission)[self.name]
         if verdict.status is not Status.PASSED:
-            raise NotPassed(verdict)
+            raise NotPassedError(verdict)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
     ) -> str:
         """The card, not a traceback."""
-        if isinstance(excinfo.value, NotPassed):
-            return show.card_text(excinfo.value.verdict, "")
+        if isinstance(excinfo.value, NotPassedError):
+            return str(show.card_text(excinfo.value.verdict))
         return str(excinfo.value)
 
     def reportinfo(self) -> tuple[Path, None, str]:
@@ -79,7 +79,7 @@ class SubmittedExercise(pytest.Item):
         return self.path, None, self.name
 
 
-class NotPassed(Exception):
+class NotPassedError(Exception):
     """An exercise that did not pass, with its verdict."""
 
     def __init__(self, verdict: Verdict) -> None:

@@ -84,7 +84,7 @@ class KeepTheBook(Exercise):
     needs = {"app": FastAPI, "engine": Engine}
     hints = (
         "On the timeline, look at what follows the INSERT. Is that how a change is kept?",
-        "A transaction ends in `commit` or in `rollback`. Leaving the `with` block chooses for you.",
+        "A transaction ends in `commit` or in `rollback`. Leaving the `with` block picks for you.",
         "Call `session.commit()` after `session.add(...)`, before the `with` block ends.",
     )
 
@@ -132,7 +132,7 @@ class KeepTheBook(Exercise):
         """There is a commit, but the INSERT comes after it, if at all: whatever was added later was
         rolled back at the end. Commit once, last, when everything has been added."""
         timeline = seen.step("added").timeline
-        return not seen["rows"] and bool(timeline.writes) and timeline.order("commit", "sql")
+        return not seen["rows"] and bool(timeline.writes) and timeline.commits > 0
 
     @mistake(shows="added", marks=("rollback",))
     def never_committed(self, seen: Seen) -> bool:

@@ -112,8 +112,7 @@ class Lab:
         *,
         app: str = "app",
     ) -> tuple[Step, Step]:
-        """Two requests at once, at the worst moment: the second comes in when the first has read and
-        is about to write.
+        """Two requests at once, the second between the first one's reading and its writing.
 
         Each is (method, path, json). Where the first already holds the database's write lock, the
         second waits its turn, as it would in life. Works without threads, so in a browser as well.
@@ -389,7 +388,7 @@ def _reply(asked: str, response: Any, timeline: Timeline, sent: Any) -> Step:
 # -- how faults and interruptions are arranged -------------------------------------------------
 @contextmanager
 def _replaced(dialect: Any, **methods: Callable[..., Any]) -> Iterator[None]:
-    """An engine's dialect with methods shadowed on the instance; each is given the dialect first."""
+    """A dialect with methods shadowed on the instance; each is given the dialect first."""
 
     def bound(method: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **options: method(dialect, *args, **options)

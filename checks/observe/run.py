@@ -14,7 +14,7 @@ from sqlalchemy import inspect
 from checks.exercise import Exercise, Model, Placeholder
 from checks.observe.evidence import Attempt, Observation
 from checks.observe.lab import Lab, LearnersError, trouble
-from checks.observe.snapshot import Obstacle
+from checks.observe.snapshot import ObstacleError
 from checks.observe.trace import is_learners
 
 
@@ -45,7 +45,7 @@ def observe(
         observation.seen = json.loads(json.dumps(seen))
     except LearnersError as error:
         observation.trouble = error.trouble
-    except Obstacle as error:
+    except ObstacleError as error:
         observation.obstacle = str(error)
     except Exception as error:
         if _passed_through_a_cell(error):

@@ -17,7 +17,7 @@ RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
 _PATIENCE = 1.0  # seconds to wait for a lock
 
 
-class Obstacle(Exception):
+class ObstacleError(Exception):
     """Something of the learner's that stands in the way of observing, as a sentence for them."""
 
 
@@ -28,7 +28,7 @@ class Snapshot(Protocol):
         """Put the content back.
 
         Raises:
-            Obstacle: the database is locked.
+            ObstacleError: the database is locked.
         """
 
 
@@ -40,7 +40,7 @@ def take(engine: Engine | AsyncEngine, run: RunAsync) -> Snapshot | None:
         run: Runs an async function to its end on an event loop.
 
     Raises:
-        Obstacle: the database cannot be read, or somebody holds a lock on it.
+        ObstacleError: the database cannot be read, or somebody holds a lock on it.
     """
     if engine.dialect.name != "sqlite":
         return None
@@ -74,7 +74,7 @@ class _File:
                 source.execute("ROLLBACK")
                 source.backup(kept)
         except sqlite3.OperationalError as error:
-            raise Obstacle(
+            raise ObstacleError(
                 f"Your database {path.name} cannot be used ({error}): a session of yours is still "
                 "in a transaction. Call its rollback() and close(), or restart the kernel and run "
                 "all cells above; then check again."
@@ -93,7 +93,7 @@ class _File:
                 break
             except (sqlite3.OperationalError, PermissionError) as error:
                 if not tries_left:
-                    raise Obstacle(
+                    raise ObstacleError(
                         f"Your app left {self._path.name} locked, so the check could not put it "
                         "back as it was: some session is never closed. Restart the kernel, run all "
                         "cells above, and see that every session is closed."

@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
@@ -47,7 +48,7 @@ def current_request() -> int:
 
 
 def trace(*targets: object) -> Recorder:
-    """Record what an app and its engines do: `with trace(app, engine) as seen: ...`.
+    """Record what an app and its engines do, for `with trace(app, engine) as seen:`.
 
     Args:
         targets: FastAPI or Starlette apps, engines and async engines, in any order and number.
@@ -125,10 +126,8 @@ class Recorder:
             event.listen(engine, name, listener)
 
             def remove() -> None:
-                try:
+                with suppress(InvalidRequestError):  # the pool it was on is gone
                     event.remove(engine, name, listener)
-                except InvalidRequestError:
-                    pass  # the pool it was on is gone
 
             self._undo.append(remove)
 

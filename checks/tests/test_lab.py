@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from checks.observe.lab import Lab, LearnersError
-from checks.observe.snapshot import Obstacle
+from checks.observe.snapshot import ObstacleError
 from checks.tests import shop
 
 KINDS = ("memory", "file", "async memory", "async file")
@@ -95,7 +95,7 @@ def test_an_unfinished_write_of_the_learners_is_named(build: Build, tmp_path: Pa
     names = build("file")
     with closing(sqlite3.connect(tmp_path / "shop.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(Obstacle, match=r"rollback\(\) and close\(\)"), lab_on(names):
+        with pytest.raises(ObstacleError, match=r"rollback\(\) and close\(\)"), lab_on(names):
             pass
     assert titles(names) == ["Emma"]
 
