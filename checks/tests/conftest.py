@@ -1,0 +1,23 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from checks.authoring.build import SEED
+
+# Kernels that tests start inherit these: no test writes into somebody's progress, and the checks
+# in stored notebooks draw the same data as when they were built.
+os.environ["CHECKS_PROGRESS"] = "off"
+os.environ["CHECKS_SEED"] = SEED
+
+
+def require(what: object, missing: str) -> None:
+    """Skip a test whose tool is missing, unless everything is to run, as in CI."""
+    if what:
+        return
+    if os.environ.get("CHECKS_REQUIRE_ALL"):
+        pytest.fail(f"{missing} (CHECKS_REQUIRE_ALL is set, so nothing may be skipped.)")
+    pytest.skip(missing)
