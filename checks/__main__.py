@@ -21,6 +21,6 @@ if __name__ == "__main__":
     sys.path[:] = [p for p in sys.path if os.path.abspath(p or os.curdir) != _here]
     sys.path.insert(0, os.path.dirname(_here))
 
-    from checks.bootstrap import main
+    from checks.setup.command import main
 
     sys.exit(main(sys.argv[1:]))

@@ -100,7 +100,8 @@ _CAUSES = (
         r"ConnectionError|ConnectTimeout|ReadTimeout|Read timed out|Connection refused"
         r"|Max retries exceeded|Failed to establish a new connection|getaddrinfo failed"
         r"|Name or service not known|name resolution|unreachable|ProxyError|ProtocolError"
-        r"|Connection (?:aborted|broken|reset)|connection broken|IncompleteRead|RemoteDisconnected",
+        r"|Connection (?:aborted|broken|reset)|connection broken|IncompleteRead|RemoteDisconnected"
+        r"|\(from versions: none\)",  # all that pip says when it is not to try again
         "The package index cannot be reached: check your network connection (behind a proxy set "
         "HTTPS_PROXY) and run the command again.",
     ),
