@@ -25,8 +25,9 @@ from checks.tests.conftest import require
 
 CHECKS = course.root() / "checks"
 PYTHON = getattr(sys, "_base_executable", sys.executable)  # the one that no environment is around
-LOCAL = ("PIP_NO_INDEX", "PIP_FIND_LINKS")
+LOCAL = ("PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL")
 OFFLINE = {
+    "PIP_CONFIG_FILE": os.devnull,
     "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
     "PIP_RETRIES": "0",
     "PIP_NO_CACHE_DIR": "1",
