@@ -14,11 +14,9 @@ from checks.errors import CourseError
 from checks.exercise import Exercise
 from checks.journal import Journal, journal
 from checks.judge import judge
+from checks.observe.evidence import OBSERVATION_TYPE
 from checks.observe.run import observe
-from checks.verdict import Status, Verdict
-
-VERDICT = "application/vnd.dog-eared.verdict+json"
-OBSERVATION = "application/vnd.dog-eared.observation+json"
+from checks.verdict import VERDICT_TYPE, Status, Verdict
 
 Names = Mapping[str, Any]
 
@@ -41,7 +39,7 @@ def check(exercise: str) -> float | None:
     source = _cell_of(exercise, names)
     if os.environ.get("CHECKS_COLLECT"):  # a grader judges elsewhere
         observed = observe(entry.card, names, source, _seed())
-        _display("", extra={OBSERVATION: observed.model_dump(mode="json")})
+        _display("", extra={OBSERVATION_TYPE: observed.model_dump(mode="json")})
         return None
     verdict = _judged(entry, names, source)
     _journal().record(verdict)
@@ -49,7 +47,7 @@ def check(exercise: str) -> float | None:
     _display(
         show.card_text(verdict, following),
         show.card_html(verdict, following),
-        {VERDICT: verdict.model_dump(mode="json", exclude={"evidence"})},
+        {VERDICT_TYPE: verdict.model_dump(mode="json", exclude={"evidence"})},
     )
     if os.environ.get("NBGRADER_EXECUTION"):
         return _points_for_nbgrader(verdict)

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from checks.observe.evidence import Observation
 
+VERDICT_TYPE = "application/vnd.dog-eared.verdict+json"  # a verdict as a notebook's output
+
 
 class Status(StrEnum):
     """How an exercise stands."""

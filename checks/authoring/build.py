@@ -19,7 +19,7 @@ from checks.authoring import master
 from checks.authoring.volatile import sanitised
 from checks.environment import variables
 from checks.errors import CourseError
-from checks.notebook import VERDICT
+from checks.verdict import VERDICT_TYPE
 
 SEED = "1"  # of the checks' random data, so that stored outputs can be compared
 
@@ -189,7 +189,8 @@ def _executed(notebook: dict[str, Any]) -> dict[str, Any]:
             client.execute()
         except CellTimeoutError as error:
             raise BuildError(
-                f"A cell ran longer than {_CELL_TIME} s. Make it quicker: {_first_lines(str(error))}"
+                f"A cell ran longer than {_CELL_TIME} s. Make it quicker: "
+                f"{_first_lines(str(error))}"
             ) from error
         except DeadKernelError as error:
             raise BuildError("A cell ended the kernel; look for an exit() or a crash.") from error
@@ -219,7 +220,7 @@ def _demand(lesson: course.Lesson, notebook: Mapping[str, Any], status: str) -> 
                     f"{lesson.name}: cell {place} writes to standard error: "
                     f"{_first_lines(''.join(output['text']))} A learner sees that in red; mend it."
                 )
-            verdict = output.get("data", {}).get(VERDICT)
+            verdict = output.get("data", {}).get(VERDICT_TYPE)
             if verdict and verdict["status"] != status:
                 raise BuildError(
                     f"{lesson.name}: check {verdict['exercise']} in cell {place} is "

@@ -61,8 +61,8 @@ _MASTER = """\
 # %% [markdown]
 # # $number $title
 #
-# The promise, in two or three lines: what the learner will be able to do. Then the incident at 2 a.m. that this
-# lesson prevents.
+# The promise, in two or three lines: what the learner will be able to do. Then the incident at
+# 2 a.m. that this lesson prevents.
 
 # %% tags=["setup"]
 from fastapi import FastAPI

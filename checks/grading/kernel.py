@@ -14,8 +14,7 @@ from checks import course, kernels
 from checks.environment import variables
 from checks.errors import CourseError
 from checks.judge import judge
-from checks.notebook import OBSERVATION
-from checks.observe.evidence import Attempt, Observation
+from checks.observe.evidence import OBSERVATION_TYPE, Attempt, Observation
 from checks.verdict import Report, Status, Verdict
 
 Progress = Callable[[int, int], None]
@@ -153,10 +152,10 @@ class _Run:
         return self._stopped is None
 
     def _take(self, data: Mapping[str, Any]) -> None:
-        if OBSERVATION not in data:
+        if OBSERVATION_TYPE not in data:
             return
         try:
-            observed = Observation.model_validate(data[OBSERVATION])
+            observed = Observation.model_validate(data[OBSERVATION_TYPE])
         except ValidationError:
             return
         self._observed[observed.exercise] = observed

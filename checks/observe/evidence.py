@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+OBSERVATION_TYPE = "application/vnd.dog-eared.observation+json"  # an observation as an output
+
 
 class _Data(BaseModel):
     model_config = ConfigDict(extra="forbid")

@@ -94,7 +94,9 @@ def _add_buying(built: dict[str, Any], buy: str) -> None:
         event.listen(built["engine"], "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
         built["engine"].dispose()
 
-    @built["app"].post("/buy/{title}", status_code=201)
+    app: FastAPI = built["app"]
+
+    @app.post("/buy/{title}", status_code=201)
     def sell(title: str) -> dict[str, str]:
         with factory.begin() as session:
             book = session.scalar(select(Book).where(Book.title == title))

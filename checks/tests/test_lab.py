@@ -57,6 +57,7 @@ def test_rows_are_put_back_after_an_exception(build: Build, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:The garbage collector is trying")  # the leak, told
 def test_rows_are_put_back_after_a_session_is_leaked(build: Build, kind: str) -> None:
     names = build(kind)
     leaked = []
@@ -199,9 +200,9 @@ def test_a_lifespan_that_raises_is_the_learners_error() -> None:
         raise RuntimeError("no database today")
         yield
 
-    with pytest.raises(LearnersError, match="no database today"):
-        with Lab({"app": FastAPI(lifespan=lifespan)}, ("app",), 1) as lab:
-            lab.request("GET", "/")
+    app = FastAPI(lifespan=lifespan)
+    with pytest.raises(LearnersError, match="no database today"), Lab({"app": app}, (), 1) as lab:
+        lab.request("GET", "/")
 
 
 def test_rows_of_a_table_that_is_missing_are_the_learners_error(build: Build) -> None:
