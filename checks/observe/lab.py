@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import string
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import anyio.from_thread
 import httpx
-from sqlalchemy import Engine, Executable, NullPool, create_engine, event, text
+from sqlalchemy import Connection, Engine, Executable, NullPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
@@ -35,6 +36,8 @@ _HEADERS = (
     "allow",
 )
 _LONGEST_BODY = 20_000  # characters of a response that is not JSON
+_WAITS = 0.3  # seconds after which a request counts as waiting for the one that it interrupted
+_GIVEN_UP = 3.0  # seconds after which it is not waited for any more
 
 
 class LearnersError(Exception):
@@ -119,26 +122,84 @@ class Lab:
         """
         target = self._names[app]
         client = self._client(target)
+        asked = f"{second[0]} {second[1]}"
         replies: list[Step] = []
+        responses: list[Any] = []
+        waiting: list[tuple[Callable[[float], bool], Timeline]] = []
         engines = self.engines
 
-        def cut_in() -> None:
-            with _short_lock_wait(engines), self._fresh_client(target) as other:
-                with Recorder(target, *engines) as timeline:
-                    response = other.request(second[0], second[1], json=second[2])
-                reply = _reply(f"{second[0]} {second[1]}", response, timeline, second[2])
-                if not _was_locked_out(timeline):
-                    replies.append(reply)
+        def ask() -> None:
+            with self._fresh_client(target) as other:
+                responses.append(other.request(second[0], second[1], json=second[2]))
 
-        with (
-            _between_read_and_write(engines, cut_in),
-            Recorder(target, *engines) as timeline,
-        ):
-            response = client.request(first[0], first[1], json=first[2])
-        one = _reply(f"{first[0]} {first[1]}", response, timeline, first[2])
+        def cut_in() -> None:
+            with ExitStack() as meanwhile:
+                meanwhile.enter_context(_short_lock_wait(engines))
+                with Recorder(target, *engines) as timeline:
+                    done = _begin(ask)
+                    answered = done(_WAITS)
+                if not answered:  # held up by a lock of the learner's own, in Python
+                    waiting.append((done, timeline))
+                    later.push(meanwhile.pop_all())
+                elif responses and not _was_locked_out(timeline):
+                    replies.append(_reply(asked, responses[0], timeline, second[2]))
+
+        with ExitStack() as later:
+            with (
+                _between_read_and_write(engines, cut_in),
+                Recorder(target, *engines) as timeline,
+            ):
+                response = client.request(first[0], first[1], json=first[2])
+            one = _reply(f"{first[0]} {first[1]}", response, timeline, first[2])
+            for done, until_then in waiting:
+                done(_GIVEN_UP)
+                answer = responses[0] if responses else httpx.Response(504, text="no answer")
+                replies.append(_reply(asked, answer, until_then, second[2]))
         if not replies:  # never read, or locked: the second had to wait
             replies.append(self.request(second[0], second[1], json=second[2], app=app))
         return one, replies[0]
+
+    def overtaken(
+        self,
+        request: tuple[str, str, Any],
+        statement: str,
+        *,
+        app: str = "app",
+        engine: str = "engine",
+        **params: Any,
+    ) -> tuple[Step, int]:
+        """One request, and a statement of another process between its reading and its writing.
+
+        Where the request holds the database's write lock, or never reads, the statement comes after
+        it. What the learner's app keeps in Python is no protection from it.
+
+        Args:
+            request: (method, path, json).
+            statement: What the other process sends and commits.
+            app: The name under which the learner defined the app.
+            engine: The name of an engine on the database; it must be on a file.
+            params: The statement's parameters.
+
+        Returns:
+            The request's step, and how many rows the statement changed.
+        """
+        target = self._names[app]
+        client = self._client(target)
+        changed: list[int] = []
+
+        def cut_in() -> None:
+            with suppress(LearnersError):  # locked
+                changed.append(self.write(statement, engine=engine, patience=0.02, **params))
+
+        with (
+            _between_read_and_write(self.engines, cut_in),
+            Recorder(target, *self.engines) as timeline,
+        ):
+            response = client.request(request[0], request[1], json=request[2])
+        step = _reply(f"{request[0]} {request[1]}", response, timeline, request[2])
+        if not changed:
+            changed.append(self.write(statement, engine=engine, **params))
+        return step, changed[0]
 
     def together(
         self, requests: Sequence[tuple[str, str, Any]], *, app: str = "app"
@@ -196,26 +257,65 @@ class Lab:
         Raises:
             LearnersError: the statement fails on the learner's tables.
         """
-        target = self._names[engine]
         query = text(statement) if isinstance(statement, str) else statement
+        found = self._past_the_app(
+            engine, lambda connection: connection.execute(query, params).mappings().all()
+        )
+        return [{key: plain(value) for key, value in row.items()} for row in found]
+
+    def write(
+        self,
+        statement: str | Executable,
+        *,
+        engine: str = "engine",
+        patience: float = 1.0,
+        **params: Any,
+    ) -> int:
+        """Change the database past the learner's app and pool, and commit.
+
+        Args:
+            statement: An INSERT, UPDATE or DELETE.
+            engine: The name of an engine on the database.
+            patience: For how many seconds to wait for a lock on a SQLite file.
+            params: The statement's parameters.
+
+        Returns:
+            How many rows it changed.
+
+        Raises:
+            LearnersError: the statement fails on the learner's tables, or they are locked.
+        """
+        query = text(statement) if isinstance(statement, str) else statement
+
+        def change(connection: Connection) -> int:
+            changed = connection.execute(query, params).rowcount
+            connection.commit()
+            return changed
+
+        return self._past_the_app(engine, change, patience)
+
+    def _past_the_app(
+        self, engine: str, act: Callable[[Connection], Result], patience: float = 1.0
+    ) -> Result:
+        target = self._names[engine]
         try:
             if path := file_of(target) if target.dialect.name == "sqlite" else None:
-                own = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+                own = create_engine(
+                    f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": patience}
+                )
                 with own.connect() as connection:
-                    found = connection.execute(query, params).mappings().all()
-            elif isinstance(target, AsyncEngine):
+                    return act(connection)
+            if isinstance(target, AsyncEngine):
 
-                async def ask() -> Any:
+                async def ask() -> Result:
                     async with target.connect() as connection:
-                        return (await connection.execute(query, params)).mappings().all()
+                        return await connection.run_sync(act)
 
-                found = self.run(ask)
-            else:
-                with target.connect() as connection:
-                    found = connection.execute(query, params).mappings().all()
+                return self.run(ask)
+            with target.connect() as connection:
+                return act(connection)
         except DBAPIError as error:
             raise LearnersError(error) from error
-        return [{key: plain(value) for key, value in row.items()} for row in found]
 
     def run(self, function: Callable[[], Awaitable[Result]]) -> Result:
         """Run an async function to its end, on one event loop that lasts as long as the lab."""
@@ -318,14 +418,18 @@ class Lab:
 
     @contextmanager
     def _leaks_rolled_back(self) -> Iterator[None]:
-        """Connections taken meanwhile and never given back hold locks; end their transactions."""
+        """End the transactions that connections taken meanwhile still hold open.
+
+        They were never given back, or given back so: SQLite goes on when it refuses a commit.
+        """
         out: dict[int, Any] = {}
 
         def taken(dbapi: Any, *_: Any) -> None:
             out[id(dbapi)] = dbapi
 
         def returned(dbapi: Any, *_: Any) -> None:
-            out.pop(id(dbapi), None)
+            if not getattr(getattr(dbapi, "driver_connection", dbapi), "in_transaction", False):
+                out.pop(id(dbapi), None)
 
         with ExitStack() as stack:
             for engine in self.engines:
@@ -386,6 +490,22 @@ def _reply(asked: str, response: Any, timeline: Timeline, sent: Any) -> Step:
 
 
 # -- how faults and interruptions are arranged -------------------------------------------------
+def _begin(act: Callable[[], None]) -> Callable[[float], bool]:
+    """Begin what may have to wait for its beginner; gives a way to ask whether it is done."""
+    thread = threading.Thread(target=act, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # a browser has no threads, and nothing to wait for
+        act()
+        return lambda seconds: True
+
+    def done(seconds: float) -> bool:
+        thread.join(seconds)
+        return not thread.is_alive()
+
+    return done
+
+
 @contextmanager
 def _replaced(dialect: Any, **methods: Callable[..., Any]) -> Iterator[None]:
     """A dialect with methods shadowed on the instance; each is given the dialect first."""
