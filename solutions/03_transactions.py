@@ -588,8 +588,7 @@ seen
 
 # %% [markdown]
 # Read the middle: `savepoint`, an insert that fails, `roll back to`. The failure stays in its own row, and the one
-# commit at the end keeps the rest. The `try` stands **outside** the `with`: the block must see the exception in order
-# to roll back, and its end is where the flush happens.
+# commit at the end keeps the rest. The `try` stands around the `with`, because the INSERT is sent where the block ends.
 #
 # ## A savepoint that saves too much
 #
@@ -1055,7 +1054,7 @@ for customer_id in (99, 1, 1):
 # - Never commit after `yield` in the default scope. `scope="function"`, or commit before you return.
 # - One `SessionDep`, defined once.
 # - Whoever commits rolls back when that fails: write `with SessionLocal.begin()`.
-# - One savepoint for each thing that may fail alone; the `try` goes outside the `with`.
+# - One savepoint for each thing that may fail alone, and the `try` around it.
 # - Do not read, think, write. Change on condition, check a version, or hold a lock.
 # - Retry whole transactions, in fresh sessions, a few times.
 # - Mail after the commit.

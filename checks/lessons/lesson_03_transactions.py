@@ -60,7 +60,7 @@ class AtomicOrder(Exercise):
             seen["after_good"] == {"copies": left, "orders": [seen["wanted"]]},
             saw=f"{seen['wanted']} of {seen['copies']} copies were ordered. "
             f"Afterwards {_shelf_in_words(seen['after_good'])}.",
-            wanted=f"There should be {left} copies and one order for {seen['wanted']}.",
+            wanted=f"It should be {left} and one, of {seen['wanted']}.",
         )
         body = good.body if isinstance(good.body, dict) else {}
         expect(
@@ -402,9 +402,8 @@ class SavepointImport(Exercise):
     @mistake(shows="mixed", marks=("error",))
     def pending_rollback(self, seen: Seen) -> bool:
         """After the first bad row the session refused to go on: PendingRollbackError. The failed
-        flush has to be rolled back, and only as far as its own savepoint. Put a
-        `with session.begin_nested():` around each row, and the `try` **outside** that block, so
-        that the block sees the exception."""
+        flush has to be rolled back, and only as far as its own row. Put a
+        `with session.begin_nested():` around each `session.add(...)`, and the `try` around that."""
         return seen.step("mixed").error == "PendingRollbackError"
 
     @mistake(shows="mixed", marks=("sql",))
@@ -609,6 +608,13 @@ class LastCopy(Exercise):
             for step in steps
         )
 
+    @mistake(shows="plenty")
+    def never_committed(self, seen: Seen) -> bool:
+        """The order was sent and not kept: there is no commit on the timeline. Leave the work in a
+        `with SessionLocal.begin()` block, or commit at its end."""
+        plenty = seen.step("plenty")
+        return bool(plenty.timeline.writes) and not plenty.timeline.commits
+
     @mistake(shows="first", marks=("sql",))
     def read_then_wrote(self, seen: Seen) -> bool:
         """Both buyers bought the one copy. Each read "1 copy", worked out "0", and wrote that down;
@@ -616,7 +622,7 @@ class LastCopy(Exercise):
         Checking again in Python moves the gap and does not close it, and `with_for_update()` is
         left out on SQLite. Put the condition into the UPDATE, or use a version, or a lock in the
         database."""
-        return _statuses(seen) == [201, 201]
+        return _statuses(seen) == [201, 201] and bool(seen.step("first").timeline.writes)
 
     @mistake(shows="overtaken", marks=("sql",))
     def locked_in_python(self, seen: Seen) -> bool:
@@ -632,13 +638,6 @@ class LastCopy(Exercise):
         database said no with an exception (the card shows which); catch it around the whole
         transaction, not inside, and answer 409."""
         return sorted(_statuses(seen)) == [201, 500]
-
-    @mistake(shows="plenty")
-    def never_committed(self, seen: Seen) -> bool:
-        """The order was sent and not kept: there is no commit on the timeline. Leave the work in a
-        `with SessionLocal.begin()` block, or commit at its end."""
-        plenty = seen.step("plenty")
-        return bool(plenty.timeline.writes) and not plenty.timeline.commits
 
 
 # -- what the evidence is made of --------------------------------------------------------------
