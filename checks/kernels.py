@@ -19,6 +19,7 @@ def client(notebook: Any, timeout: float) -> NotebookClient:
         timeout=timeout,
         kernel_name="python3",
         allow_errors=True,
+        coalesce_streams=True,  # what a cell prints with pauses is still one output
         # Without this the kernel warns on our terminal that it listens on TCP, on loopback.
         extra_arguments=["--log-level=ERROR"],
     )
