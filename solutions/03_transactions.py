@@ -385,8 +385,8 @@ except IntegrityError as error:
 # you see what the customer saw.
 #
 # The history explains the many tutorials. Until FastAPI 0.105 clean-up ran after the response; from 0.106 to 0.117
-# *before* it, so that this very dependency told the truth; since 0.118 after it again; and since 0.121 `Depends` lets
-# you say which.
+# *before* it, so that this very dependency told the truth; since 0.118 after it again; and since 0.121 `Depends` takes
+# a `scope` that says which.
 # ([Release notes](https://fastapi.tiangolo.com/release-notes/), [Advanced Dependencies](https://fastapi.tiangolo.com/advanced/advanced-dependencies/))
 #
 # ## Exercise 3.2: tell the truth
@@ -483,25 +483,59 @@ for path in ("/default-scope", "/function-scope", "/own-block", "/explicit-commi
 #   sends. The price: a streamed body and a background task run after the session is gone and must open their own. The
 #   scope is part of the dependency's identity: `Depends(get_db)` and `Depends(get_db, scope="function")` in one request
 #   are two sessions and two transactions. So define one `SessionDep` and use nothing else.
-# - **A block of your own**: needs no dependency, and you can wrap a retry around it (part 4 does). The price: nothing
+# - **A block of your own**: needs no dependency, and you can wrap a retry around it (part 5 does). The price: nothing
 #   stops you from opening two, and then you are back at half an order.
 # - **An explicit `commit()`**: plain to read, works on every version. The price: every writing endpoint must remember
-#   it (lesson 00 forgot), and after it every attribute you touch is read again. And there is one thing more.
+#   it (lesson 00 forgot), and after it every attribute you touch is read again. And there is one thing more, below.
+#
+# A 500 is true, but not kind. To turn a refused commit into a 409, the code around the `yield` may raise an
+# `HTTPException`, and once more it depends on *when*:
+
+# %%
+def with_manners() -> Iterator[Session]:
+    try:
+        with SessionLocal.begin() as db:
+            yield db
+    except IntegrityError as error:
+        raise HTTPException(409, "The order could not be kept.") from error
+
+
+polite = FastAPI()
+
+
+@polite.post("/function-scope", status_code=201)
+def polite_in_time(db: Annotated[Session, Depends(with_manners, scope="function")]) -> None:
+    db.add(Order(book_id=1, customer_id=99))
+
+
+@polite.post("/default-scope", status_code=201)
+def polite_too_late(db: Annotated[Session, Depends(with_manners)]) -> None:
+    db.add(Order(book_id=1, customer_id=99))
+
+
+restock()
+print("function scope:", TestClient(polite).post("/function-scope").status_code)
+try:
+    TestClient(polite).post("/default-scope")
+except RuntimeError as error:
+    print("default scope: ", type(error).__name__, error)
 
 # %% [markdown]
 # ## The order that came back
 #
-# `/explicit-commit` was the last to be refused. Its client heard 500, honestly. Now an unrelated request, one second
-# later: customer 99 signs up. **Predict** the number of orders.
+# Back to `/explicit-commit`, whose client honestly heard 500. One second later, in another request, customer 99 signs up.
+# **Predict** the number of orders.
 
 # %%
+restock()
+client.post("/explicit-commit")
 with SessionLocal.begin() as session:
     session.add(Customer(id=99, name="Grace"))
 
 count()
 
 # %% [markdown]
-# Grace finds an order waiting that she never placed, and that we told somebody had failed.
+# Grace finds an order waiting that somebody was told had failed.
 #
 # When SQLite refuses a COMMIT, the transaction stays **open**. Leaving `with SessionLocal() as db:` closes the
 # session, and on SQLAlchemy 2.1 the connection goes back to the pool as it is, insert and all. The next request inherits
@@ -533,7 +567,7 @@ count()
 # # 3. Keep the good rows
 #
 # A publisher sends a list of books. One ISBN is already in the shop. Here is the loop that everybody writes first.
-# **Predict**: how many of the three new books survive?
+# **Predict**: how many of the two new ones survive?
 
 # %%
 restock()
@@ -592,8 +626,8 @@ seen
 #
 # ## A savepoint that saves too much
 #
-# **Predict.** The same import, and at the end somebody changes their mind. How many books are there, of the two that
-# the shop opened with?
+# **Predict.** The shop opens with two books. A third goes in behind a savepoint, and then the whole transaction is rolled
+# back. How many are there?
 
 # %%
 restock()
@@ -722,8 +756,8 @@ with SessionLocal() as session:
 
 # %% [markdown]
 # One copy, two orders, and a shelf that says 0: no exception, no CHECK violated. Both transactions are atomic. That is
-# no help, for each wrote down an answer that it had worked out from a number which was no longer true. This is a **lost update**, and PostgreSQL
-# does the same in its default isolation, READ COMMITTED.
+# no help, for each wrote down an answer that it had worked out from a number which was no longer true. This is a **lost
+# update**, and PostgreSQL does the same in its default isolation, READ COMMITTED.
 #
 # ## Cure 1: let the database decide
 #
@@ -737,7 +771,8 @@ for buyer in ("Alice", "Bob"):
         print(buyer, "got", session.execute(take_one).rowcount)
 
 # %% [markdown]
-# No lock to hold, no retry, right on every database. The number of rows is the answer; whoever ignores it sells air.
+# Nothing to hold while you think, nothing to retry, and right on every database as it comes. The number of rows is the
+# answer; whoever ignores it sells air.
 #
 # ## Cure 2: notice, and refuse
 #
@@ -783,7 +818,7 @@ for dialect in (postgresql.dialect(), sqlite.dialect()):
 
 # %% [markdown]
 # SQLite has no row locks and SQLAlchemy leaves the words out **in silence**: code that is right on PostgreSQL oversells
-# on SQLite. (The PostgreSQL side is not run here; lesson 06 starts a real one. Its own account:
+# on SQLite. (The PostgreSQL side is not run here; lesson 05 starts a real one. Its own account:
 # [Explicit locking](https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS).)
 #
 # SQLite's way to make others wait is to take the one write lock at the start: `BEGIN IMMEDIATE`.
@@ -806,7 +841,7 @@ one_writer.dispose()
 # database, on PostgreSQL one row, and in both cases for as long as your transaction is open. So never call a payment
 # provider inside.
 #
-# | | holds a lock | needs a retry | use it when |
+# | | locks while you think | needs a retry | use it when |
 # | --- | --- | --- | --- |
 # | conditional `UPDATE` | no | no | the change fits in one statement: stock, counters, states |
 # | `version_id_col` | no | yes | Python, or a person, works out the new value; conflicts are rare |
@@ -1030,10 +1065,13 @@ api = FastAPI()
 
 @api.post("/orders", status_code=201)
 def create_order(new: OrderIn, session: SessionDep) -> OrderOut:
-    taken = session.execute(
-        update(Book).where(Book.id == new.book_id, Book.copies >= 1).values(copies=Book.copies - 1)
+    left = session.scalar(
+        update(Book)
+        .where(Book.id == new.book_id, Book.copies >= 1)
+        .values(copies=Book.copies - 1)
+        .returning(Book.copies)
     )
-    if taken.rowcount == 0:
+    if left is None:  # no such row
         raise HTTPException(409, "Sold out, or never on our shelves.")
     order = Order(book_id=new.book_id, customer_id=new.customer_id)
     session.add(order)
@@ -1050,7 +1088,7 @@ for customer_id in (99, 1, 1):
 # ## The rules
 #
 # - One request, one transaction. Helpers take the session; whoever began it ends it.
-# - `flush` sends, `commit` keeps, and only `commit` can still say no.
+# - `flush` sends, `commit` keeps, and a commit can still say no.
 # - Never commit after `yield` in the default scope. `scope="function"`, or commit before you return.
 # - One `SessionDep`, defined once.
 # - Whoever commits rolls back when that fails: write `with SessionLocal.begin()`.
