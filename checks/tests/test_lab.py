@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -162,6 +163,64 @@ def test_two_buyers_between_read_and_write(
         assert sorted(reply["status"] for reply in replies) == statuses
         assert lab.rows("SELECT stock FROM book") == [{"stock": left}]
     assert titles(names) == ["Emma"]
+
+
+@pytest.mark.parametrize(
+    ("buy", "sold"),
+    [("naive", 2), ("conditional", 1), ("immediate", 1)],
+)
+def test_another_process_between_read_and_write(build: Build, buy: str, sold: int) -> None:
+    names = build("file", buy=buy)
+    with lab_on(names) as lab:
+        step, taken = lab.overtaken(
+            ("POST", "/buy/Emma", None), "UPDATE book SET stock = stock - 1 WHERE stock >= 1"
+        )
+        assert (step["status"] == 201) + taken == sold
+    assert titles(names) == ["Emma"]
+
+
+def test_a_lock_of_the_learners_own_makes_the_second_wait(build: Build) -> None:
+    names = build("file", buy="naive")
+    app: FastAPI = names["app"]
+    sell = next(r.endpoint for r in names["app"].routes if r.path == "/buy/{title}")
+    till = threading.Lock()
+
+    @app.post("/queue/{title}", status_code=201)
+    def queue(title: str) -> dict[str, str]:
+        with till:
+            answer: dict[str, str] = sell(title)
+            return answer
+
+    with lab_on(names) as lab:
+        replies = lab.interleave(("POST", "/queue/Emma", None), ("POST", "/queue/Emma", None))
+    assert sorted(reply["status"] for reply in replies) == [201, 409]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_writing_past_the_app(build: Build, kind: str) -> None:
+    names = build(kind)
+    with lab_on(names) as lab:
+        changed = lab.write("UPDATE book SET title = :title", title="Villette")
+        assert changed == 1
+        assert lab.request("GET", "/books")["body"] == ["Villette"]
+    assert titles(names) == ["Emma"]
+
+
+def test_a_transaction_left_open_by_a_refused_commit_is_ended(build: Build) -> None:
+    names = build("file")
+    book = names["Book"]
+    with lab_on(names) as lab:
+
+        def add_and_commit() -> None:
+            with names["factory"]() as session:
+                session.add(book(title="Persuasion"))
+                session.commit()
+
+        with lab.commit_fails():
+            assert lab.call("add()", add_and_commit)["error"]["type"] == "IntegrityError"
+    with names["factory"].begin() as session:
+        session.add(book(title="Villette"))
+    assert titles(names) == ["Emma", "Villette"]
 
 
 @pytest.mark.parametrize("kind", ("file", "async file"))
