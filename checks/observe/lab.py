@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import string
 import threading
@@ -93,16 +94,19 @@ class Lab:
         return self.random.randint(low, high)
 
     # -- requests and calls -------------------------------------------------------------------
-    def request(self, method: str, path: str, *, app: str = "app", **options: Any) -> Step:
+    def request(
+        self, method: str, path: str, *, app: str | Starlette = "app", **options: Any
+    ) -> Step:
         """Send one request to the learner's app and write down the answer and the timeline.
 
         Args:
             method: The HTTP method.
             path: The path, with its query if any.
-            app: The name under which the learner defined the app.
+            app: The name under which the learner defined the app; or an app that the exercise made
+                to try a part of the learner's in.
             options: What TestClient's `request` takes: `json`, `params`, `headers`, `data`, ...
         """
-        target = self._names[app]
+        target = self._names[app] if isinstance(app, str) else app
         client = self._client(target)
         with Recorder(target, *self.engines) as timeline:
             response = client.request(method, path, **options)
@@ -391,6 +395,7 @@ class Lab:
     # -- coming and going ---------------------------------------------------------------------
     def __enter__(self) -> Self:
         try:
+            self._stack.enter_context(_pools_are_quiet())
             for engine in self.engines:
                 if snapshot := take(engine, self.run):
                     self._stack.callback(snapshot.restore)
@@ -504,6 +509,18 @@ def _begin(act: Callable[[], None]) -> Callable[[float], bool]:
         return not thread.is_alive()
 
     return done
+
+
+@contextmanager
+def _pools_are_quiet() -> Iterator[None]:
+    """What goes wrong is on the card; a pool would log its traceback beside it as well."""
+    logger = logging.getLogger("sqlalchemy.pool")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

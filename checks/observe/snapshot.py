@@ -132,7 +132,11 @@ class _Memory:
             raw.rollback()
             self._kept.backup(raw)
 
-        self._copy(put_back)
+        try:
+            self._copy(put_back)
+        except sqlite3.ProgrammingError:  # the learner's app replaced the connection in its thread
+            self._engine.dispose()
+            self._copy(put_back)
         self._kept.close()
 
     def _copy(self, act: Callable[[sqlite3.Connection], None]) -> None:
