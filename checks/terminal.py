@@ -118,5 +118,6 @@ def build(number: str | None, check: bool) -> int:
     for line in drifted:
         console.print(line, markup=False)
     if check and not drifted:
-        console.print(f"{len(masters)} lessons are as their masters say.")
+        many = f"{len(masters)} lessons are as their masters say."
+        console.print("The lesson is as its master says." if len(masters) == 1 else many)
     return 1 if drifted else 0

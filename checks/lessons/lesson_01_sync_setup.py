@@ -186,8 +186,8 @@ class UserModel(Exercise):
         seen["together"], seen["plan"] = [], ""
         if seen["good"] is None:
             found = inspect(own)
-            kept = [*found.get_unique_constraints(table.name), *found.get_indexes(table.name)]
-            seen["together"] = [one["column_names"] for one in kept if len(one["column_names"]) > 1]
+            unique = [one["column_names"] for one in found.get_unique_constraints(table.name)]
+            seen["together"] = [names for names in unique if len(names) > 1]
             query = select(table).where(table.c.username == name)
             plan = query.compile(own, compile_kwargs={"literal_binds": True})
             with own.connect() as connection:
