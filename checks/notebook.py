@@ -105,11 +105,15 @@ def solution(exercise: str) -> None:
     )
 
 
-def progress() -> None:
-    """Show how far you have come, lesson by lesson."""
+def progress(lesson: str | None = None) -> None:
+    """Show how far you have come: in one lesson, `progress("03")`, or in the whole course."""
+    try:
+        lessons = [course.lesson(lesson)] if lesson else course.catalogue()
+    except CourseError as error:
+        _display(str(error))
+        return
     kept = _journal()
-    standings = kept.standings()
-    rows = show.progress_rows(course.catalogue(), standings)
+    rows = show.progress_rows(lessons, kept.standings())
     _display(show.progress_text(rows), show.progress_html(rows))
     if not kept.kept and os.environ.get("CHECKS_PROGRESS") != "off":
         _display("This folder cannot be written to, so progress lasts until the kernel stops.")

@@ -216,10 +216,10 @@ check("00.keep_the_book")
 # beside it; `checks reset 00 --exercise 00.keep_the_book` does that for one cell. If the *kernel* is confused, choose
 # **Kernel > Restart and Run All**.
 #
-# Where do you stand?
+# Where do you stand? `progress()` shows the whole course, and with a number one lesson:
 
 # %%
-progress()
+progress("00")
 
 # %% [markdown]
 # ## Recap

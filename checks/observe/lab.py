@@ -139,11 +139,11 @@ class Lab:
         def cut_in() -> None:
             with ExitStack() as meanwhile:
                 meanwhile.enter_context(_short_lock_wait(engines))
-                with Recorder(target, *engines) as timeline:
-                    done = _begin(ask)
-                    answered = done(_WAITS)
-                if not answered:  # held up by a lock of the learner's own, in Python
-                    waiting.append((done, timeline))
+                timeline = meanwhile.enter_context(Recorder(target, *engines))
+                done = _begin(ask)
+                if not done(_WAITS):  # held up by a lock of the learner's own, in Python
+                    waiting.append((done, Timeline(timeline)))
+                    # Listeners stay until it is done: removing one while it is called is an error.
                     later.push(meanwhile.pop_all())
                 elif responses and not _was_locked_out(timeline):
                     replies.append(_reply(asked, responses[0], timeline, second[2]))
@@ -154,9 +154,10 @@ class Lab:
                 Recorder(target, *engines) as timeline,
             ):
                 response = client.request(first[0], first[1], json=first[2])
-            one = _reply(f"{first[0]} {first[1]}", response, timeline, first[2])
-            for done, until_then in waiting:
-                done(_GIVEN_UP)
+                one = _reply(f"{first[0]} {first[1]}", response, timeline, first[2])
+                for done, _ in waiting:
+                    done(_GIVEN_UP)
+            for _, until_then in waiting:
                 answer = responses[0] if responses else httpx.Response(504, text="no answer")
                 replies.append(_reply(asked, answer, until_then, second[2]))
         if not replies:  # never read, or locked: the second had to wait
