@@ -122,7 +122,7 @@ def _findings_html(verdict: Verdict) -> str:
 
 
 def _told(finding: Finding, verdict: Verdict) -> str:
-    """What was seen, wanted and why; the message has said the first two where no mistake is named."""
+    """What was seen, wanted and why, less what the message above it has said already."""
     pieces = [finding.saw, finding.wanted, finding.why]
     first_missed = next((one for one in verdict.findings if not one.met), None)
     if verdict.mistake is None and finding is first_missed:
@@ -353,11 +353,12 @@ _STYLE = (
         ".de-card ul{list-style:none;margin:.3em 0!important;padding:0!important}"
         ".de-card li{margin:.1em 0;padding:0}"
         ".de-card .told{display:block;padding-left:1.3em;color:var(--soft)}"
-        ".de-card code{font:.92em ui-monospace,monospace;background:none;color:var(--key);padding:0;"
-        "overflow-wrap:anywhere}"
+        ".de-card code{font:.92em ui-monospace,monospace;background:none;color:var(--key);"
+        "padding:0;overflow-wrap:anywhere}"
         ".de-card pre{font:13px/1.5 ui-monospace,monospace;overflow-x:auto;margin:.3em 0;"
         "color:var(--ink);background:none}"
-        ".de-card pre span{display:block}.de-card .out{color:var(--bad)}.de-card .in{color:var(--good)}"
+        ".de-card pre span{display:block}"
+        ".de-card .out{color:var(--bad)}.de-card .in{color:var(--good)}"
         ".de-card summary{cursor:pointer;color:var(--soft)}.de-card details{margin:.3em 0}"
         ".de-card .next{border-top:1px solid var(--line);padding-top:.4em;margin-top:.5em}"
         ".de-card progress{width:8em;height:.8em;accent-color:var(--good)}"

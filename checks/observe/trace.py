@@ -48,7 +48,7 @@ def current_request() -> int:
 
 
 def trace(*targets: object) -> Recorder:
-    """Record what an app and its engines do, for `with trace(app, engine) as seen:`.
+    """Record what apps and engines do while a `with` block runs; `as` gives the timeline.
 
     Args:
         targets: FastAPI or Starlette apps, engines and async engines, in any order and number.
@@ -414,6 +414,7 @@ def _plain(value: Any) -> Any:
 
 
 def first_line(text: str) -> str:
+    """A text's first line, at most 300 characters of it."""
     return text.strip().splitlines()[0][:300] if text.strip() else ""
 
 
