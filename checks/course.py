@@ -248,7 +248,7 @@ def exercise_cells(notebook: object) -> Cells:
         if not isinstance(cell, Mapping) or cell.get("cell_type") != "code":
             continue
         source = source_of(cell)
-        marked, checked = _MARK.findall(source), _CHECK.findall(source)
+        marked, checked = marks(source), _CHECK.findall(source)
         if not marked and not checked:
             exercise, role = _identity(cell)
             marked = [exercise] if role == "exercise" else []
@@ -257,6 +257,11 @@ def exercise_cells(notebook: object) -> Cells:
         for exercise in dict.fromkeys(checked):
             found.checks.setdefault(exercise, []).append(place)
     return found
+
+
+def marks(source: str) -> list[str]:
+    """The exercises that a cell says it answers."""
+    return _MARK.findall(source)
 
 
 def source_of(cell: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,8 @@ from checks.verdict import VERDICT_TYPE, Status, Verdict
 
 Names = Mapping[str, Any]
 
+collector: Callable[[str, Names], None] | None = None  # takes over from `check` in a grader
+
 
 def check(exercise: str) -> float | None:
     """Judge one exercise on what your code does now, and show the card.
@@ -31,6 +33,9 @@ def check(exercise: str) -> float | None:
         Nothing; under nbgrader the points, which it reads as partial credit.
     """
     names = _callers_names()
+    if collector is not None:  # a grader judges elsewhere
+        collector(exercise, names)
+        return None
     try:
         entry = course.find(exercise)
     except CourseError as error:

@@ -1,0 +1,111 @@
+"""A run to a report: every exercise judged on what was observed, here, where nothing of it ran."""
+
+from __future__ import annotations
+
+from checks import course
+from checks.grading.outcome import Ended, Outcome
+from checks.grading.plan import Plan
+from checks.judge import judge
+from checks.observe.evidence import Attempt, Observation
+from checks.verdict import Report, Status, Verdict
+
+_ENDED = {
+    Ended.TIMED_OUT: (
+        Status.TIMED_OUT,
+        "{place} ran longer than it may; what stands below it was not run. Look for a loop that "
+        "never ends.",
+    ),
+    Ended.DIED: (
+        Status.DIED,
+        "{place} ended Python itself; what stands below it was not run. Look for an exit(), or for "
+        "memory that runs out.",
+    ),
+    Ended.TOO_MUCH: (
+        Status.DIED,
+        "{place} used more than it may; what stands below it was not run. Look for data that grows "
+        "without end.",
+    ),
+}
+
+
+def report(lesson: course.Lesson, plan: Plan, outcome: Outcome, file: str) -> Report:
+    """Judge every exercise of a lesson. One observed several times counts as its best.
+
+    Args:
+        lesson: The lesson.
+        plan: What was run.
+        outcome: What came of it.
+        file: What to call the notebook.
+    """
+    verdicts: dict[str, Verdict] = {}
+    for entry in lesson.exercises:
+        open_before = [
+            one
+            for one in entry.card.after
+            if one in verdicts and verdicts[one].status is not Status.PASSED
+        ]
+        judged = [
+            judge(entry.card, seen, entry.starter, open_before)
+            for seen in outcome.observed
+            if seen.exercise == entry.id
+        ]
+        verdicts[entry.id] = max(judged, key=_rank) if judged else _unseen(entry, plan, outcome)
+    return Report(
+        file=file,
+        lesson=lesson.number,
+        points=sum(one.points for one in verdicts.values()),
+        max_points=sum(one.max_points for one in verdicts.values()),
+        message=trouble(outcome),
+        exercises=list(verdicts.values()),
+    )
+
+
+def unreadable(lesson: course.Lesson, file: str, why: str) -> Report:
+    """The report of a file that cannot be read as a notebook of the lesson."""
+    verdicts = [_without_evidence(entry, Status.UNREADABLE, why) for entry in lesson.exercises]
+    return Report(
+        file=file,
+        lesson=lesson.number,
+        points=0,
+        max_points=sum(one.max_points for one in verdicts),
+        message=why,
+        exercises=verdicts,
+    )
+
+
+def trouble(outcome: Outcome) -> str:
+    """Why a run ended before its time, as a sentence for the learner; empty when it did not."""
+    if outcome.ended is Ended.WELL:
+        return ""
+    place = "A check at the end" if outcome.cell is None else f"Cell {outcome.cell + 1}"
+    sentence = _ENDED[outcome.ended][1].format(place=place)
+    return f"{sentence} ({outcome.why}.)" if outcome.why else sentence
+
+
+def _rank(verdict: Verdict) -> tuple[bool, float, bool]:
+    """By what an exercise's verdicts are compared, the best being the highest."""
+    return (
+        verdict.status is Status.PASSED,
+        verdict.points,
+        verdict.status is not Status.NOT_ATTEMPTED,
+    )
+
+
+def _unseen(entry: course.ExerciseEntry, plan: Plan, outcome: Outcome) -> Verdict:
+    status, message = Status.NOT_RUN, trouble(outcome)
+    if outcome.ended is not Ended.WELL and entry.id in _concerned(plan, outcome.cell):
+        status = _ENDED[outcome.ended][0]
+    return _without_evidence(
+        entry, status, message or "Nothing was observed of this exercise. Run the notebook again."
+    )
+
+
+def _concerned(plan: Plan, cell: int | None) -> tuple[str, ...]:
+    return next((part.concerns for part in plan.parts if part.place == cell), ())
+
+
+def _without_evidence(entry: course.ExerciseEntry, status: Status, message: str) -> Verdict:
+    nothing = Observation(exercise=entry.id, attempt=Attempt())
+    return judge(entry.card, nothing, entry.starter).model_copy(
+        update={"status": status, "message": message, "evidence": None}
+    )
