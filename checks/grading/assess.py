@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from checks import course
 from checks.grading.outcome import Ended, Outcome
 from checks.grading.plan import Plan
@@ -39,11 +41,7 @@ def report(lesson: course.Lesson, plan: Plan, outcome: Outcome, file: str) -> Re
     """
     verdicts: dict[str, Verdict] = {}
     for entry in lesson.exercises:
-        open_before = [
-            one
-            for one in entry.card.after
-            if one in verdicts and verdicts[one].status is not Status.PASSED
-        ]
+        open_before = _open_before(entry, verdicts)
         judged = [
             judge(entry.card, seen, entry.starter, open_before)
             for seen in outcome.observed
@@ -57,6 +55,24 @@ def report(lesson: course.Lesson, plan: Plan, outcome: Outcome, file: str) -> Re
         max_points=sum(one.max_points for one in verdicts.values()),
         message=trouble(outcome),
         exercises=list(verdicts.values()),
+    )
+
+
+def again(lesson: course.Lesson, before: Report) -> Report:
+    """Judge an earlier report's evidence again; what had none stays as it was."""
+    verdicts: dict[str, Verdict] = {one.exercise: one for one in before.exercises}
+    for entry in lesson.exercises:
+        old = verdicts.get(entry.id)
+        if old is not None and old.evidence is not None:
+            verdicts[entry.id] = judge(
+                entry.card, old.evidence, entry.starter, _open_before(entry, verdicts)
+            )
+    return before.model_copy(
+        update={
+            "points": sum(one.points for one in verdicts.values()),
+            "max_points": sum(one.max_points for one in verdicts.values()),
+            "exercises": list(verdicts.values()),
+        }
     )
 
 
@@ -80,6 +96,15 @@ def trouble(outcome: Outcome) -> str:
     place = "A check at the end" if outcome.cell is None else f"Cell {outcome.cell + 1}"
     sentence = _ENDED[outcome.ended][1].format(place=place)
     return f"{sentence} ({outcome.why}.)" if outcome.why else sentence
+
+
+def _open_before(entry: course.ExerciseEntry, verdicts: Mapping[str, Verdict]) -> list[str]:
+    """The exercises that this one stands on and that have not passed."""
+    return [
+        one
+        for one in entry.card.after
+        if one in verdicts and verdicts[one].status is not Status.PASSED
+    ]
 
 
 def _rank(verdict: Verdict) -> tuple[bool, float, bool]:

@@ -23,8 +23,7 @@ from pydantic import ValidationError
 
 from checks.errors import CourseError
 from checks.grading import wire
-from checks.grading.outcome import Ended, Job, Outcome, Raised
-from checks.grading.sandbox import Limits
+from checks.grading.outcome import Ended, Job, Limits, Outcome, Raised
 from checks.observe.evidence import Observation
 
 _STARTING = 60.0  # seconds that the warm process may take to warm up

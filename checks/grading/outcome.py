@@ -9,6 +9,29 @@ from checks.grading.plan import Plan
 from checks.observe.evidence import Observation
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one submission may use.
+
+    Attributes:
+        cell: Seconds that one cell may take.
+        total: Seconds that the whole notebook may take.
+        memory: Megabytes that each of its processes may have.
+        folder: Megabytes that its folder may hold, and the most that one file may.
+        processes: Processes and threads that it may have at once.
+        files: Files that a process of it may have open.
+        output: Megabytes of evidence and messages that it may send.
+    """
+
+    cell: float = 30.0
+    total: float = 150.0
+    memory: int = 1024
+    folder: int = 64
+    processes: int = 128
+    files: int = 256
+    output: int = 16
+
+
 class Ended(StrEnum):
     """How a run ended."""
 

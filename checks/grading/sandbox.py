@@ -23,8 +23,9 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from checks.grading.outcome import Limits
 
 _NEWNS, _NEWUTS, _NEWIPC = 0x00020000, 0x04000000, 0x08000000
 _NEWUSER, _NEWPID, _NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -51,29 +52,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class IsolationError(Exception):
     """The kernel does not give what isolation needs; says what and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one submission may use.
-
-    Attributes:
-        cell: Seconds that one cell may take.
-        total: Seconds that the whole notebook may take.
-        memory: Megabytes that each of its processes may have.
-        folder: Megabytes that its folder may hold, and the most that one file may.
-        processes: Processes and threads that it may have at once.
-        files: Files that a process of it may have open.
-        output: Megabytes of evidence and messages that it may send.
-    """
-
-    cell: float = 30.0
-    total: float = 150.0
-    memory: int = 1024
-    folder: int = 64
-    processes: int = 128
-    files: int = 256
-    output: int = 16
 
 
 # -- the warm process -----------------------------------------------------------------------------

@@ -27,8 +27,9 @@ from checks import course, notebook
 from checks.exercise import Exercise
 from checks.grading import cells, sandbox
 from checks.grading.guard import Guard
+from checks.grading.outcome import Limits
 from checks.grading.plan import Plan
-from checks.grading.sandbox import IsolationError, Limits
+from checks.grading.sandbox import IsolationError
 from checks.grading.wire import Line, Signer, signer
 from checks.observe.evidence import Attempt, Observation
 from checks.observe.lab import trouble
