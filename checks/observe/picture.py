@@ -143,9 +143,9 @@ def _heading_html(group: _Group) -> str:
 
 def _row_html(row: _Row, group: _Group, marks: Collection[str], several: set[str]) -> str:
     event = row.event
-    sign, word = _WORDS.get(event.kind, ("?", event.kind))
+    sign, word = _WORDS.get(event.kind, ("?", escape(event.kind)))
     failed = event.detail.get("failed")
-    classes = [event.kind]
+    classes = [escape(event.kind)]
     if failed or event.kind == "error":
         classes.append("failed")
     if row.late and event.kind in ("commit", "sql", "error"):
