@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -24,6 +25,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class Lms(StrEnum):
+    """A learning management system whose import format `grade` writes."""
+
+    CANVAS = "canvas"
+    MOODLE = "moodle"
+
 
 PASSED, SOMETHING_DID_NOT, COULD_NOT_RUN = 0, 1, 2
 
@@ -156,6 +165,53 @@ def doctor() -> None:
     from checks import terminal
 
     sys.exit(PASSED if terminal.show_doctor() else SOMETHING_DID_NOT)
+
+
+# -- instructors -------------------------------------------------------------------------------
+@app.command()
+def grade(
+    submissions: Annotated[Path, typer.Argument(help="A folder or zip of notebooks.")],
+    out: Annotated[Path, typer.Option(help="Where grades, feedback and report go.")],
+    lesson: Annotated[str | None, typer.Option(metavar="NN", help="Only this lesson.")] = None,
+    only: Annotated[str | None, typer.Option(metavar="LEARNER", help="Only this one.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="How many run at once.")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one cell may take.")] = 30,
+    memory: Annotated[int, typer.Option(min=64, help="MB that a submission may use.")] = 1024,
+    formats: Annotated[
+        list[Lms] | None, typer.Option("--format", help="Export for this LMS, too.")
+    ] = None,
+    gradebook: Annotated[
+        str | None, typer.Option(metavar="URL", help="A database for the record.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler to run them on.")
+    ] = None,
+    rejudge: Annotated[bool, typer.Option("--rejudge", help="Run nothing; judge again.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run unchanged ones, too.")] = False,
+    isolation: Annotated[bool, typer.Option(help="Shut submissions in.")] = True,
+    faithful: Annotated[
+        bool, typer.Option("--faithful", help="Run a sample in Jupyter as well, and compare.")
+    ] = False,
+) -> None:
+    """Grade a class: exit 0 all graded, 1 some need a look, 2 nothing could be graded."""
+    from checks import grading_terminal
+    from checks.grading.grade import Options
+    from checks.grading.outcome import Limits
+    from checks.grading.runners import Choice
+
+    options = Options(
+        place=submissions,
+        out=out,
+        lesson=lesson,
+        only=only,
+        gradebook=gradebook,
+        formats=tuple(one.value for one in formats or ()),
+        rejudge=rejudge,
+        again=again,
+    )
+    limits = Limits(cell=timeout, total=5 * timeout, memory=memory)
+    choice = Choice(limits, workers or os.cpu_count() or 1, isolation, faithful, scheduler)
+    sys.exit(grading_terminal.grade(options, choice))
 
 
 # -- contributors ------------------------------------------------------------------------------

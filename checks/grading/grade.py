@@ -1,4 +1,4 @@
-"""Submissions to grades: collect, run, judge, record; then the files and pages made of the record."""
+"""Submissions to grades: collect, run, judge, record; then the files and pages of the record."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def _rejudge(book: Gradebook, options: Options, progress: Progress) -> Tally:
         progress(tally)
     if not tally.done:
         raise CourseError(
-            "There is no evidence to judge again: grade once without --rejudge, into the same --out."
+            "There is no evidence to judge again: grade once without --rejudge, into this --out."
         )
     return tally
 

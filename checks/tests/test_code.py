@@ -20,7 +20,7 @@ LAYERS = (
     {"judge", "journal", "lessons", "answers"},
     {"show", "workspace"},
     {"authoring", "grading", "doctor", "server"},
-    {"notebook", "terminal", "keys", "watching"},
+    {"notebook", "terminal", "keys", "watching", "grading_terminal"},
     {"cli"},
     {"__main__", "tests"},
 )
