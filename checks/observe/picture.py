@@ -314,7 +314,7 @@ def _several(events: Iterable[_Event]) -> set[str]:
 
 def _with_next(rows: list[_Row]) -> Iterator[tuple[_Row, _Row | None]]:
     following: list[_Row | None] = [*rows[1:], None]
-    return zip(rows, following, strict=True)
+    return zip(rows, following, strict=False)  # no rows: a request, and nothing that it did
 
 
 def _status(events: Iterable[_Event]) -> int:
