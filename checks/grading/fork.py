@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -27,9 +28,12 @@ from checks.grading.outcome import Ended, Job, Limits, Outcome, Raised
 from checks.observe.evidence import Observation
 
 _STARTING = 60.0  # seconds that the warm process may take to warm up
-_LOOKS_AT_MEMORY = 0.5  # seconds between looks at what a submission uses
+_LOOKS = 0.1  # seconds between looks at the clock and at what submissions use
+_DYING = 0.05  # seconds in which the warm process's end is noticed after its forks'
+_AT_ONCE = 16  # reads from one submission before others have their turn
 _MOST_OBSERVED = 10  # times that one exercise is observed in one run
 _MOST_SIGNS = 20
+_MOST_FORGED = 1000  # lines that nobody signed
 _MEGA = 1 << 20
 
 
@@ -40,10 +44,15 @@ class NoIsolationError(CourseError):
 class ForkRunner:
     """Runs submissions in forks. A context manager; inside, `run` may be called again and again.
 
+    The warm process ends with the thread that has started it, however that ends, and its forks end
+    with it.
+
     Args:
         limits: What each submission may use.
         workers: How many run at once.
     """
+
+    warm = "checks.grading.warm"  # the module that the warm process runs
 
     def __init__(self, limits: Limits, workers: int) -> None:
         self._limits, self._workers = limits, workers
@@ -56,24 +65,12 @@ class ForkRunner:
         """
         self._root = tempfile.TemporaryDirectory(prefix="dog-eared-")
         self._selector = selectors.DefaultSelector()
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._warm = _start_warm(theirs)
-        self._control.send(
-            json.dumps({"root": self._root.name, "limits": asdict(self._limits)}).encode()
-        )
-        self._control.settimeout(_STARTING)
         try:
-            said = json.loads(self._control.recv(1 << 16) or b'{"cannot": "it ended at once"}')
-        except (TimeoutError, ConnectionError) as error:
-            said = {"cannot": f"the warm process does not answer ({error})"}
-        if why := said.get("cannot"):
-            self.__exit__(None, None, None)
-            raise NoIsolationError(
-                f"Submissions cannot be shut in on this machine: {why}. Run as root, allow user "
-                "namespaces (Ubuntu: `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`),"
-                " or accept the risk with --no-isolation."
-            )
+            self._start_warm()
+        except BaseException:
+            self._selector.close()
+            self._root.cleanup()
+            raise
         return self
 
     def __exit__(
@@ -83,38 +80,92 @@ class ForkRunner:
         traceback: TracebackType | None,
     ) -> None:
         """End the warm process, and with it whatever still runs."""
-        for key in list(self._selector.get_map().values()):
-            if isinstance(key.data, _Submission):
-                key.data.kill()
-        self._control.close()
-        self._warm.kill()
-        self._warm.wait()
+        self._end_warm()
         self._selector.close()
         self._root.cleanup()
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
-        """Run submissions, yielding each as it ends."""
-        waiting = iter(jobs)
+        """Run submissions, yielding each as it ends.
+
+        Should the warm process die, another takes its place, and what was in flight is run again,
+        once.
+
+        Raises:
+            NoIsolationError: the warm process has died and no other can be started.
+        """
+        waiting, again = iter(jobs), deque[Job]()
         live: set[_Submission] = set()
-        while True:
-            while len(live) < self._workers and (job := next(waiting, None)):
-                live.add(self._start(job))
-            if not live:
-                return
-            for key, _ in self._selector.select(timeout=0.1):
-                key.data.hear()
-            for one in [one for one in live if one.is_over()]:
-                live.discard(one)
-                yield one.job, one.close()
+        interrupted: set[int] = set()  # jobs whose warm process has died
+        try:
+            while True:
+                if self._warm.poll() is not None:
+                    self._end_warm()
+                    self._start_warm()
+                while len(live) < self._workers and (
+                    job := again.popleft() if again else next(waiting, None)
+                ):
+                    live.add(self._start(job))
+                if not live:
+                    return
+                for key, _ in self._selector.select(timeout=_LOOKS):
+                    key.data.hear()
+                for one in [one for one in live if one.is_over()]:
+                    live.discard(one)
+                    outcome = one.close()
+                    if outcome.ended is Ended.DIED and self._has_warm_died():
+                        if id(one.job) not in interrupted:
+                            interrupted.add(id(one.job))
+                            again.append(one.job)
+                            continue
+                        outcome.why = "what runs submissions died under it, twice"
+                    interrupted.discard(id(one.job))
+                    yield one.job, outcome
+        finally:
+            for one in live:
+                one.close()
 
     def _start(self, job: Job) -> _Submission:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, contextlib.suppress(OSError):  # dead: then this one ends, and is run again
             socket.send_fds(self._control, [b"go"], [theirs.fileno()])
         return _Submission(job, ours, self._limits, self._selector)
 
+    # -- the warm process ---------------------------------------------------------------------
+    def _start_warm(self) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._warm = _spawn(self.warm, theirs.fileno())
+        self._control.settimeout(_STARTING)
+        try:
+            self._control.send(
+                json.dumps({"root": self._root.name, "limits": asdict(self._limits)}).encode()
+            )
+            said = json.loads(self._control.recv(1 << 16) or b'{"cannot": "it ended at once"}')
+        except OSError as error:
+            said = {"cannot": f"the warm process does not answer ({error})"}
+        except BaseException:
+            self._end_warm()
+            raise
+        if why := said.get("cannot"):
+            self._end_warm()
+            raise NoIsolationError(
+                f"Submissions cannot be shut in on this machine: {why}. Run as root, allow user "
+                "namespaces (Ubuntu: `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`),"
+                " or accept the risk with --no-isolation."
+            )
 
-def _start_warm(theirs: socket.socket) -> subprocess.Popen[bytes]:
+    def _end_warm(self) -> None:
+        self._control.close()
+        self._warm.kill()
+        self._warm.wait()
+
+    def _has_warm_died(self) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._warm.wait(_DYING)
+        return self._warm.returncode is not None
+
+
+def _spawn(module: str, control: int) -> subprocess.Popen[bytes]:
     environment = {
         "LANG": "C.UTF-8",
         "HOME": "/lesson",
@@ -123,20 +174,17 @@ def _start_warm(theirs: socket.socket) -> subprocess.Popen[bytes]:
         "OPENBLAS_NUM_THREADS": "1",
         "CHECKS_PROGRESS": "off",
     }
-    control = theirs.fileno()
-
-    def place() -> None:
-        os.dup2(control, 3)
-
+    # Not as __main__: whatever observing stands on is known by its module's name.
+    start = f"from {module} import main; main({control})"
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "checks.grading.warm"],
+        [sys.executable, "-P", "-c", start],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=None if os.environ.get("CHECKS_DEBUG") else subprocess.DEVNULL,
         env=environment,
-        pass_fds=(3,),
-        preexec_fn=place,
+        pass_fds=(control,),
         cwd="/",
+        start_new_session=True,
     )
 
 
@@ -157,11 +205,12 @@ class _Submission:
         self._memory_seen = self._started
         self._outcome = Outcome()
         self._secret = secrets.token_bytes(wire.SECRET)
-        self._sign = wire.signer(self._secret)
+        self._reader = wire.Reader(self._secret)
         self._pid = 0
         self._pidfd: int | None = None
-        self._buffer = bytearray()
+        self._in, self._out = bytearray(), bytearray()
         self._received = 0
+        self._has_begun = False  # something of the submission's may have run
         self._asked: tuple[str, str, int] | None = None  # exercise, nonce, seed
         self._looked: dict[str, int] = {}
         self._forged = 0
@@ -171,44 +220,72 @@ class _Submission:
 
     # -- what it says -------------------------------------------------------------------------
     def hear(self) -> None:
-        """Read what has come."""
-        while not self._over:
-            try:
-                data = self._channel.recv(1 << 18)
-            except BlockingIOError:
-                break
-            except ConnectionError:
-                data = b""
-            if not data:
+        """Read what has come and send what has not gone yet; never raises."""
+        try:
+            self._send()
+            for _ in range(_AT_ONCE):
+                if self._over or not self._read():
+                    break
+            if not self._over and self._pidfd is not None and _has_ended(self._pidfd):
+                while not self._over and self._read():  # what it said last
+                    pass
                 self._gone()
-                return
-            self._received += len(data)
-            self._buffer += data
-            if self._received > self._limits.output * _MEGA or len(self._buffer) > wire.LONGEST:
-                self._stop(Ended.TOO_MUCH, "it sent more than it may")
-                return
-            *lines, rest = self._buffer.split(b"\n")
-            self._buffer = bytearray(rest)
-            for line in filter(None, lines):
-                self._take(bytes(line))
-        if self._pidfd is not None and not self._over and _has_ended(self._pidfd):
+        except Exception as error:  # of whatever it sent: its own end, nobody else's
+            self._stop(Ended.DIED, f"what it said broke the grader's reading ({error!r:.200})")
+
+    def _read(self) -> bool:
+        """Take what can be had at once; False when there was nothing."""
+        try:
+            data = self._receive()
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            data = b""
+        if not data:
             self._gone()
+            return False
+        self._received += len(data)
+        complete, end, rest = data.rpartition(b"\n")
+        if end:
+            lines, self._in = bytes(self._in + complete), bytearray(rest)
+            for line in filter(None, lines.split(b"\n")):
+                self._take(line)
+        else:
+            self._in += data
+        if self._received > self._limits.output * _MEGA or len(self._in) > wire.LONGEST:
+            self._stop(Ended.TOO_MUCH, "it sent more than it may")
+        elif self._forged > _MOST_FORGED:
+            self._stop(Ended.TOO_MUCH, "it flooded the grader's line")
+        return True
+
+    def _receive(self) -> bytes:
+        if self._pidfd is not None:
+            return self._channel.recv(1 << 18)  # descriptors that it may send are thrown away
+        data, handed, _, _ = socket.recv_fds(self._channel, 1 << 12, 1)
+        if handed:
+            self._pidfd = handed[0]
+            self._selector.register(self._pidfd, selectors.EVENT_READ, self)
+            opening = {"secret": self._secret.hex(), "plan": self.job.plan.to_json()}
+            self._tell(opening)
+        return data
 
     def _take(self, line: bytes) -> None:
         if self._over:
             return
-        if not self._pid:
-            self._begin(line)
-            return
-        said = wire.unpack(self._sign, line)
+        said = self._reader.read(line)
         if said is None:
-            self._forged += 1
-        elif "cell" in said and "raised" not in said:
+            if self._has_begun or not self._take_unsigned(line):
+                self._forged += 1
+            return
+        self._has_begun = True
+        if "cell" in said:
             self._cell_started = time.monotonic()
             cell = said["cell"]
-            self._outcome.cell = cell if isinstance(cell, int) else None
+            self._outcome.cell = cell if isinstance(cell, int) and cell >= 0 else None
         elif "raised" in said:
-            self._note_error(said)
+            self._note_error(said["raised"])
+        elif "sign" in said:
+            self._sign_of(f"It reached for {str(said['sign'])[:100]}.")
         elif "reached" in said:
             self._allow(str(said["reached"]))
         elif "observed" in said:
@@ -216,22 +293,19 @@ class _Submission:
         elif said.get("done") is True:
             self._over = True
 
-    def _begin(self, line: bytes) -> None:
-        """The first line comes before anything of the submission's: it is to be believed."""
+    def _take_unsigned(self, line: bytes) -> bool:
+        """What comes before anything of the submission's has run: it is to be believed."""
         said = json.loads(line)
         if "cannot" in said:
             self._stop(Ended.DIED, f"it could not be shut in: {said['cannot']}")
-            return
-        self._pid = int(said["pid"])
-        self._pidfd = os.pidfd_open(self._pid)
-        self._selector.register(self._pidfd, selectors.EVENT_READ, self)
-        self._tell({"secret": self._secret.hex()})
-        self._tell({"plan": self.job.plan.to_json()})
+        elif "pid" in said:
+            self._pid = int(said["pid"])
+        return True
 
     def _allow(self, exercise: str) -> None:
         """Give out what the check draws its data from, now that it is reached."""
         times = self._looked[exercise] = self._looked.get(exercise, 0) + 1
-        if times > _MOST_OBSERVED:
+        if times > _MOST_OBSERVED or exercise not in self.job.plan.exercises:
             self._tell({"enough": True})
             return
         nonce, seed = secrets.token_hex(16), secrets.randbits(32)
@@ -245,21 +319,26 @@ class _Submission:
         except (ValidationError, RecursionError):
             self._forged += 1
             return
-        if asked is None or (observed.exercise, said.get("nonce")) != asked[:2]:
+        if asked != (observed.exercise, said.get("nonce"), observed.seed):
             self._forged += 1
             return
         self._outcome.observed.append(observed)
-        replaced = said.get("replaced")
-        for name in replaced if isinstance(replaced, list) else []:
-            self._sign_of(f"It replaced {str(name)[:100]}.")
+        for kind, sentence in (
+            ("replaced", "It replaced {}."),
+            ("made_up", "Its `{}` is not what SQLAlchemy makes."),
+            ("reaches", "It reached for {}."),
+        ):
+            names = said.get(kind)
+            for name in names if isinstance(names, list) else []:
+                self._sign_of(sentence.format(str(name)[:100]))
 
-    def _note_error(self, said: dict[str, Any]) -> None:
-        if len(self._outcome.raised) < 200 and isinstance(said["cell"], int):
+    def _note_error(self, said: Any) -> None:
+        if len(self._outcome.raised) < 200 and isinstance(said["cell"], int) and said["cell"] >= 0:
             at = said.get("at")
             self._outcome.raised.append(
                 Raised(
                     said["cell"],
-                    str(said["raised"])[:100],
+                    str(said.get("type"))[:100],
                     str(said.get("message"))[:300],
                     str(at)[:300] if at else None,
                 )
@@ -270,14 +349,22 @@ class _Submission:
             self._outcome.signs.append(sentence)
 
     def _tell(self, message: dict[str, Any]) -> None:
-        self._channel.setblocking(True)
-        self._channel.settimeout(5)
+        self._out += json.dumps(message).encode() + b"\n"
+        self._send()
+
+    def _send(self) -> None:
+        """Send what its end takes now, and the rest when it takes more."""
+        had = bool(self._out)
         try:
-            self._channel.sendall(json.dumps(message).encode() + b"\n")
+            while self._out and not self._over:
+                del self._out[: self._channel.send(self._out[: 1 << 18])]
+        except BlockingIOError:
+            pass
         except OSError:
             self._stop(Ended.DIED, "it closed the grader's line")
-        finally:
-            self._channel.setblocking(False)
+        if had:
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
+            self._selector.modify(self._channel, wanted, self)
 
     # -- how it ends --------------------------------------------------------------------------
     def is_over(self) -> bool:
@@ -289,30 +376,25 @@ class _Submission:
             self._stop(Ended.TIMED_OUT)
         elif now - self._started > self._limits.total:
             self._stop(Ended.TIMED_OUT, f"the notebook took more than {self._limits.total:g} s")
-        elif self._pid and now - self._memory_seen > _LOOKS_AT_MEMORY:
+        elif self._pid and now - self._memory_seen > _LOOKS:
             self._memory_seen = now
-            if _memory_of(self._pid) > 2 * self._limits.memory * _MEGA:
+            if _memory_of(self._pid, 2 * self._limits.memory * _MEGA):
                 self._stop(Ended.TOO_MUCH, "its processes took more memory than they may")
         return self._over
 
     def close(self) -> Outcome:
         """End what still runs and give the outcome."""
-        self.kill()
         if self._forged:
             self._sign_of("It wrote to the grader's line.")
         self._selector.unregister(self._channel)
         self._channel.close()
         if self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # and so all in its namespace
             self._selector.unregister(self._pidfd)
             os.close(self._pidfd)
         self._outcome.seconds = round(time.monotonic() - self._started, 3)
         return self._outcome
-
-    def kill(self) -> None:
-        """End process 1 of its namespace, and so all that it ever started."""
-        if self._pidfd is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def _gone(self) -> None:
         if not self._over:
@@ -329,15 +411,44 @@ def _has_ended(pidfd: int) -> bool:
         return bool(one.select(0))
 
 
-def _memory_of(pid: int) -> int:
-    """Bytes of memory that a process and all below it use."""
-    total, todo = 0, [pid]
+def _memory_of(pid: int, bound: int) -> bool:
+    """Whether a process and all below it use more bytes of memory than that.
+
+    What they share counts once, but that takes long to find out, so it is only looked at when it
+    may matter.
+    """
+    family = _family_of(pid)
+    return _sum(family, _resident) > bound and _sum(family, _proportional) > bound
+
+
+def _family_of(pid: int) -> list[Path]:
+    family, todo = [], [pid]
     while todo:
         here = Path("/proc", str(todo.pop()))
-        try:
-            total += int((here / "statm").read_text().split()[1]) * 4096
+        family.append(here)
+        with contextlib.suppress(OSError, ValueError):
             for thread in (here / "task").iterdir():
                 todo += map(int, (thread / "children").read_text().split())
-        except (OSError, ValueError, IndexError):
-            continue
+    return family
+
+
+def _sum(family: list[Path], measure: Any) -> int:
+    total = 0
+    for one in family:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            total += measure(one)
     return total
+
+
+def _resident(process: Path) -> int:
+    return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _proportional(process: Path) -> int:
+    try:
+        for line in (process / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:  # not ours to read, or an old kernel
+        pass
+    return _resident(process)

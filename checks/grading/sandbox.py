@@ -1,12 +1,16 @@
 """What a submission may see and use on Linux: its own namespaces, a bare read-only root, limits.
 
 The warm process calls `lock_in` once; from then on it sees the interpreter, its libraries and this
-package, read-only, and so does everything that it forks. For each submission it calls `enter`, and
-comes back from it twice removed: in a process of its own user, mount, network, PID and IPC
-namespaces, without capabilities, under limits. Works without root where the kernel lets everybody
-make user namespaces; as root it drops to an unprivileged user first.
+package, read-only, and so does everything that it forks. A `Nursery` forks each submission into a
+PID namespace of its own, where it enters user, mount, network and IPC namespaces of its own,
+without capabilities, under limits. Works without root where the kernel lets everybody make user
+namespaces; as root it becomes an unprivileged user first.
 
-Sources: namespaces(7), user_namespaces(7), pid_namespaces(7), mount_namespaces(7), pivot_root(2).
+Without cgroups, which are not everybody's to use, the memory of all processes of a submission
+together is watched from outside, by `fork.py`.
+
+Sources: namespaces(7), user_namespaces(7), pid_namespaces(7), mount_namespaces(7), pivot_root(2),
+mount_setattr(2), prctl(2).
 """
 
 from __future__ import annotations
@@ -16,15 +20,17 @@ import errno
 import fcntl
 import os
 import resource
+import select
 import signal
 import socket
 import struct
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from checks.grading import seccomp
 from checks.grading.outcome import Limits
 
 _NEWNS, _NEWUTS, _NEWIPC = 0x00020000, 0x04000000, 0x08000000
@@ -36,16 +42,20 @@ _KEPT = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC  # a remount may not take these away
 _TIMES = {1024: 1024, 2048: 2048, 4096: 1 << 21}  # statvfs flag of access times -> mount flag
 _MNT_DETACH = 2
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS = 1, 4, 8
+_PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 24, 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _CAPABILITIES = 64  # more than there are
+_CAP_SYS_ADMIN = 21
 
 _NOBODY = 65534
 _INSIDE = 1000  # the user that a submission is, as it sees itself
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 _CAPSET = {"x86_64": 126, "aarch64": 91, "riscv64": 91}
+_MOUNT_SETATTR = 442  # on every processor
 
 HOME = "/lesson"  # a submission's private working folder
+_SHARED = "size=16m,nr_inodes=1k"  # what /dev/shm holds
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -93,6 +103,7 @@ def lock_in(root: Path, visible: Iterable[Path], hidden: Iterable[Path]) -> None
 def libraries() -> list[Path]:
     """What an interpreter needs to run: itself, its packages, the system's shared libraries."""
     found = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve()}
+    found |= {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}  # those may be links
     if sys.base_prefix in ("/usr", "/usr/local"):  # those hold much more than Python
         found.discard(Path(sys.base_prefix))
         found |= {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
@@ -122,8 +133,20 @@ def _show(path: Path, root: Path) -> None:
         place.mkdir(exist_ok=True)
     else:
         place.touch()
-    _mount(str(source), str(place), None, _MS_BIND)
-    _remount_read_only(str(place))
+    try:
+        _mount(str(source), str(place), None, _MS_BIND)
+    except IsolationError:  # other mounts lie in it, which only root may leave out
+        _mount(str(source), str(place), None, _MS_BIND | _MS_REC)
+        _make_all_read_only(str(place))
+    else:
+        _remount_read_only(str(place))
+
+
+def _make_all_read_only(place: str) -> None:
+    attributes = struct.pack("4Q", 1, 0, 0, 0)  # struct mount_attr: MOUNT_ATTR_RDONLY
+    at_fdcwd, recursive = -100, 0x8000
+    if _libc.syscall(_MOUNT_SETATTR, at_fdcwd, os.fsencode(place), recursive, attributes, 32):
+        raise _refused(f"mount_setattr {place}")
 
 
 def _make_devices(root: Path) -> None:
@@ -151,85 +174,110 @@ def _remount_read_only(place: str) -> None:
 
 
 # -- a submission's process -----------------------------------------------------------------------
-def enter(limits: Limits, tell: Callable[[int], None]) -> None:
-    """Go on in a process that is shut in; the calling one waits for it and ends.
+class Nursery:
+    """Where the warm process forks submissions: each child is process 1 of a PID namespace.
 
-    Between the two stands a third: process 1 of the new PID namespace. It runs nothing of the
-    submission's. When it goes, the kernel ends everything in there, however well hidden, and it
-    goes with the warm process.
-
-    Args:
-        limits: What may be used in there.
-        tell: Given process 1's id as the outside sees it, before anything else happens.
-
-    Raises:
-        IsolationError: the kernel refuses.
+    When process 1 goes, the kernel ends everything in there, however well hidden. Make it before
+    `lock_in`.
     """
-    warm = os.getppid()
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-        _prctl(_PR_SET_DUMPABLE, 1)  # else the maps below belong to root
-    user, group = os.geteuid(), os.getegid()
-    _unshare(_NEWUSER | _NEWNS | _NEWPID | _NEWNET | _NEWIPC | _NEWUTS)
-    _map_user(_INSIDE, user, _INSIDE, group)
-    first = os.fork()
-    if first:
-        die_with(warm)
-        tell(first)
-        _wait_and_end(first)
-    die_with(None)
-    _furnish(limits)
-    inner = os.fork()
-    if inner:
-        _prctl(_PR_SET_DUMPABLE, 0)
-        _reap_until(inner)
-    _limit(limits)
-    _drop_capabilities()
+
+    def __init__(self) -> None:
+        self._home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._parent = os.pidfd_open(os.getpid())
+
+    def fork(self) -> int:
+        """Fork; 0 in the child, which is to call `enter` at once.
+
+        Raises:
+            IsolationError: the kernel refuses.
+            OSError: there is no room for one more process.
+        """
+        _unshare(_NEWPID)  # for children
+        child = -1
+        try:
+            child = os.fork()
+        finally:
+            if child and _libc.setns(self._home, _NEWPID):
+                raise _refused("setns")
+        return child
+
+    def enter(self, limits: Limits) -> None:
+        """Shut this process in, under limits.
+
+        Of the namespaces that it is in afterwards it owns only that of its user: whatever it may
+        become in there, the others are not its own to change.
+
+        Args:
+            limits: What may be used in there.
+
+        Raises:
+            IsolationError: the kernel refuses.
+        """
+        os.setsid()  # else kill(0, ...) would reach the grader
+        _unshare(_NEWNS | _NEWNET | _NEWIPC | _NEWUTS)
+        proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # before it is covered
+        user = _user_to_become()
+        _furnish(limits, user)
+        if user is not None:
+            _become(user)
+        owner, group = os.geteuid(), os.getegid()
+        _unshare(_NEWUSER)
+        _map_user(_INSIDE, owner, _INSIDE, group, proc)
+        os.close(proc)
+        _limit(limits)
+        _drop_capabilities()
+        die_with(self._parent)
+        try:
+            seccomp.load()
+        except OSError as error:
+            raise IsolationError(f"system calls cannot be filtered ({error.strerror})") from error
 
 
-def die_with(parent: int | None) -> None:
-    """End when the parent ends. Asked for last, since a change of user takes it back."""
+def die_with(parent: int) -> None:
+    """End when the parent ends, given a pidfd of it. Asked last: a change of user takes it back."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent is not None and os.getppid() != parent:
+    if select.select([parent], [], [], 0)[0]:
         os._exit(1)
 
 
-def _wait_and_end(child: int) -> None:
-    _, status = os.waitpid(child, 0)
-    os._exit(min(abs(os.waitstatus_to_exitcode(status)), 255))
-
-
-def _reap_until(child: int) -> None:
-    """Process 1's life: bury whatever dies, end with the submission."""
-    os.closerange(0, 64)
-    while True:
-        try:
-            pid, status = os.wait()
-        except ChildProcessError:
-            os._exit(0)
-        if pid == child:
-            os._exit(min(abs(os.waitstatus_to_exitcode(status)), 255))
-
-
-def _furnish(limits: Limits) -> None:
+def _furnish(limits: Limits, user: int | None) -> None:
     """A private folder, its own /proc, a loopback that leads nowhere."""
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
-    private = f"size={limits.folder}m,nr_inodes=20k,mode=700"
-    _mount("tmpfs", HOME, "tmpfs", _MS_NOSUID | _MS_NODEV, private)
-    _mount("tmpfs", "/dev/shm", "tmpfs", _MS_NOSUID | _MS_NODEV, "size=16m,mode=700")
+    private = "mode=700" if user is None else f"mode=700,uid={user},gid={user}"
+    for place, size in ((HOME, f"size={limits.folder}m,nr_inodes=20k"), ("/dev/shm", _SHARED)):
+        _mount("tmpfs", place, "tmpfs", _MS_NOSUID | _MS_NODEV, f"{size},{private}")
     try:
         _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     except IsolationError:  # masked, as in some containers: none at all, then
         _mount("tmpfs", "/proc", "tmpfs", _MS_RDONLY, "size=4k,mode=555")
-    else:
-        with suppress(OSError):  # no further namespaces from in here
-            Path("/proc/sys/user/max_user_namespaces").write_text("0", encoding="ascii")
     _raise_loopback()
     with suppress(OSError):
         socket.sethostname("lesson")
     os.chdir(HOME)
+
+
+def _user_to_become() -> int | None:
+    """Nobody, for root; None for all others, and for a root who is root only in a container."""
+    if os.geteuid() != 0:
+        return None
+    for line in Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines():
+        start, _, count = map(int, line.split())
+        if start <= _NOBODY < start + count:
+            return _NOBODY
+    return None
+
+
+def _become(user: int) -> None:
+    """Change root to another user, who keeps what it takes to make a user namespace."""
+    try:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        _prctl(_PR_SET_KEEPCAPS, 1)
+        os.setresuid(user, user, user)
+    except OSError as error:
+        raise IsolationError(f"root may not become another user ({error.strerror})") from error
+    _prctl(_PR_SET_DUMPABLE, 1)  # else its maps belong to root
+    _set_capabilities(1 << _CAP_SYS_ADMIN)
 
 
 def _raise_loopback() -> None:
@@ -273,8 +321,12 @@ def _drop_capabilities() -> None:
         _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # beyond the last one it only says so
     _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _set_capabilities(0)
+
+
+def _set_capabilities(bits: int) -> None:
     header = struct.pack("Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
-    _syscall(_CAPSET, header, bytes(24))
+    _syscall(_CAPSET, header, struct.pack("6I", bits, bits, 0, 0, 0, 0))
 
 
 # -- system calls ---------------------------------------------------------------------------------
@@ -282,13 +334,26 @@ def _below(root: Path, path: Path) -> Path:
     return root / path.relative_to("/")
 
 
-def _map_user(inside: int, outside: int, inside_group: int, outside_group: int) -> None:
+def _map_user(
+    inside: int, outside: int, inside_group: int, outside_group: int, proc: int | None = None
+) -> None:
+    here = os.open("/proc", os.O_PATH) if proc is None else proc
     try:
-        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-        Path("/proc/self/uid_map").write_text(f"{inside} {outside} 1", encoding="ascii")
-        Path("/proc/self/gid_map").write_text(f"{inside_group} {outside_group} 1", "ascii")
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{inside} {outside} 1"),
+            ("gid_map", f"{inside_group} {outside_group} 1"),
+        ):
+            file = os.open(f"self/{name}", os.O_WRONLY, dir_fd=here)
+            try:
+                os.write(file, text.encode())
+            finally:
+                os.close(file)
     except OSError as error:
         raise IsolationError(f"the kernel maps no user into a new namespace ({error})") from error
+    finally:
+        if proc is None:
+            os.close(here)
 
 
 def _unshare(flags: int) -> None:

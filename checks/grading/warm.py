@@ -1,7 +1,7 @@
 """The warm process: everything imported once, shut in, then one fork for each submission.
 
-Started by `fork.py` as `python -m checks.grading.warm`, with a socket on which it is sent the line
-of each submission. It never sees a submission itself: that goes down the line, to the fork.
+Started by `fork.py`, with a socket on which it is sent the line of each submission. It never sees a
+submission itself: that goes down the line, to the fork.
 """
 
 from __future__ import annotations
@@ -19,24 +19,22 @@ import signal
 import socket
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from checks import course, notebook
 from checks.exercise import Exercise
 from checks.grading import cells, sandbox
-from checks.grading.guard import Guard
+from checks.grading.guard import Guard, handlers, made_up, watch
 from checks.grading.outcome import Limits
 from checks.grading.plan import Plan
 from checks.grading.sandbox import IsolationError
-from checks.grading.wire import Line, Signer, signer
+from checks.grading.wire import LONGEST, Body, Names, Say, clean, speak
 from checks.observe.evidence import Attempt, Observation
 from checks.observe.lab import trouble
 from checks.observe.run import observe
 from checks.observe.trace import where
-
-CONTROL = 3  # the file descriptor on which the grader speaks
 
 
 # -- warming up -----------------------------------------------------------------------------------
@@ -143,21 +141,24 @@ def _sample() -> None:
 
 
 # -- serving --------------------------------------------------------------------------------------
-def main() -> None:
-    """Serve until the grader is gone."""
+def main(number: int) -> None:
+    """Serve until the grader is gone.
+
+    Args:
+        number: The file descriptor on which the grader speaks.
+    """
     warnings.simplefilter("ignore")
-    sandbox.die_with(os.getppid())
-    control = socket.socket(fileno=CONTROL)
+    sandbox.die_with(os.pidfd_open(os.getppid()))
+    control = socket.socket(fileno=number)
     root, limits = _instructions(control)
-    exercises = warm_up()
-    shell = cells.make_shell()
-    guard = Guard()
+    serving = _Serving(control, warm_up(), limits)
     try:
         package = course.root() / "checks"
         sandbox.lock_in(
             root, [*sandbox.libraries(), package], [package / "answers", package / "tests"]
         )
-    except IsolationError as error:
+        serving.rehearse()
+    except (IsolationError, OSError) as error:
         control.send(json.dumps({"cannot": str(error)}).encode())
         return
     threads = len(list(Path("/proc/self/task").iterdir()))
@@ -169,7 +170,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     control.send(b'{"ready": true}')
-    _serve(control, shell, guard, exercises, limits)
+    serving.serve()
 
 
 def _instructions(control: socket.socket) -> tuple[Path, Limits]:
@@ -177,36 +178,81 @@ def _instructions(control: socket.socket) -> tuple[Path, Limits]:
     return Path(said["root"]), Limits(**said["limits"])
 
 
-def _serve(
-    control: socket.socket,
-    shell: cells.Shell,
-    guard: Guard,
-    exercises: Mapping[str, Iterable[type[Exercise]]],
-    limits: Limits,
-) -> None:
-    children: dict[int, int] = {}  # pidfd: pid
-    while True:
-        ready, _, _ = select.select([control.fileno(), *children], [], [])
-        for one in ready:
-            if one in children:
-                os.waitpid(children.pop(one), 0)
-                os.close(one)
-                continue
-            message, handed, _, _ = socket.recv_fds(control, 16, 1)
-            if not message:
-                return
-            child = os.fork()
-            if not child:
-                control.close()
-                for handle in children:
-                    os.close(handle)
-                _become_submission(handed[0], shell, guard, exercises, limits)
-            os.close(handed[0])
-            children[os.pidfd_open(child)] = child
+class _Serving:
+    """Forks submissions and buries them."""
+
+    def __init__(
+        self,
+        control: socket.socket,
+        exercises: Mapping[str, Iterable[type[Exercise]]],
+        limits: Limits,
+    ) -> None:
+        self._control, self._exercises, self._limits = control, exercises, limits
+        self._nursery = sandbox.Nursery()
+        self._shell = cells.make_shell()
+        self._guard = Guard()
+        self._children: dict[int, int] = {}  # pidfd: pid
+
+    def rehearse(self) -> None:
+        """Shut one fork in that runs nothing, to know that it can be done.
+
+        Raises:
+            IsolationError: it cannot.
+        """
+        reading, writing = os.pipe()
+        child = self._nursery.fork()
+        if not child:
+            try:
+                self._nursery.enter(self._limits)
+                os.write(writing, b"\n")
+            except IsolationError as error:
+                os.write(writing, str(error).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as said:
+            why = said.read().decode().strip()
+        _, status = os.waitpid(child, 0)
+        if why or status:
+            raise IsolationError(why or "the first fork died")
+
+    def serve(self) -> None:
+        """Fork a submission for each line that is handed over, until no more come."""
+        while True:
+            ready, _, _ = select.select([self._control.fileno(), *self._children], [], [])
+            for one in ready:
+                if one in self._children:
+                    os.waitpid(self._children.pop(one), 0)
+                    os.close(one)
+                    continue
+                message, handed, _, _ = socket.recv_fds(self._control, 16, 1)
+                if not message:
+                    return
+                with socket.socket(fileno=handed[0]) as channel:
+                    self._fork(channel)
+
+    def _fork(self, channel: socket.socket) -> None:
+        """Fork, and hand the grader what it can end the fork by, whatever becomes of its number."""
+        try:
+            child = self._nursery.fork()
+        except (IsolationError, OSError) as error:
+            with contextlib.suppress(OSError):
+                channel.sendall(json.dumps({"cannot": str(error)}).encode() + b"\n")
+            return
+        if not child:
+            self._control.close()
+            _become_submission(
+                channel, self._nursery, self._shell, self._guard, self._exercises, self._limits
+            )
+        handle = os.pidfd_open(child)
+        self._children[handle] = child
+        with contextlib.suppress(OSError):  # the grader has hung up
+            socket.send_fds(channel, [b'\n{"pid": %d}\n' % child], [handle])
 
 
 def _become_submission(
-    handle: int,
+    channel: socket.socket,
+    nursery: sandbox.Nursery,
     shell: cells.Shell,
     guard: Guard,
     exercises: Mapping[str, Iterable[type[Exercise]]],
@@ -214,20 +260,22 @@ def _become_submission(
 ) -> None:
     """The fork's whole life."""
     try:
-        channel = socket.socket(fileno=handle)
-        sandbox.enter(limits, lambda pid: channel.sendall(b'{"pid": %d}\n' % pid))
-        line = Line(channel)
-        secret = bytes.fromhex(line.receive()["secret"])
-        plan = Plan.from_json(line.receive()["plan"])
+        nursery.enter(limits)
+        readline = channel.makefile("rb").readline
+        opening = json.loads(readline())
+        secret, plan = bytes.fromhex(opening["secret"]), Plan.from_json(opening["plan"])
         _keep_only(channel.fileno())
         cells.silence()
         random.seed()
         gc.enable()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         run = _Run(plan, {one.id: one for one in exercises[plan.lesson]}, shell, guard)
-        asyncio.run(run.go(line, signer(secret)))
+        say = speak(channel, readline, secret, run.look)
+        next(say)
+        secret = opening = b""
+        asyncio.run(run.go(say.send))
     except IsolationError as error:
-        channel.sendall(json.dumps({"cannot": str(error)}).encode() + b"\n")
+        channel.sendall(b"\n" + json.dumps({"cannot": str(error)}).encode() + b"\n")
     finally:
         os._exit(0)  # past every exit handler of the submission's
 
@@ -252,77 +300,89 @@ class _Run:
     ) -> None:
         self._plan, self._exercises = plan, exercises
         self._shell, self._guard = shell, guard
+        self._ran: list[str] = []
+        self._reached: set[str] = set()
+        self._reaches: list[str] = []  # for what, of what no answer needs
+        self._handlers: list[Any] = []
 
-    async def go(self, line: Line, sign: Signer) -> None:
+    async def go(self, say: Callable[[Say], None]) -> None:
         """Run everything, telling the grader what is reached and seen."""
-        reached: set[str] = set()
-        ran: list[str] = []
 
-        def look(exercise: str, names: Mapping[str, Any]) -> None:
-            if exercise not in self._exercises:
-                return
-            reached.add(exercise)
-            line.send(sign, {"reached": exercise})
-            told = line.receive()
-            if "seed" in told:
-                self._guard_and_observe(line, sign, exercise, names, ran, told)
+        def observe_now(exercise: str, names: Mapping[str, Any]) -> None:
+            if exercise in self._exercises:
+                self._reached.add(exercise)
+                say(("reached", exercise, names))
 
-        notebook.collector = look
+        def reached_for(what: str) -> None:
+            try:
+                say(("sign", what, None))
+            except ValueError:  # while it is speaking
+                self._reaches.append(what)
+
+        notebook.collector = observe_now
+        self._handlers = handlers()
+        watch(reached_for)
         namespace = self._shell.user_ns
         for part in self._plan.parts:
-            line.send(sign, {"cell": part.place})
-            before, reached = reached, set()
-            ran.append(part.source)
+            say(("cell", part.place, None))
+            before, self._reached = self._reached, set()
+            self._ran.append(part.source)
             raised: list[BaseException] = []
             await cells.run(self._shell, part.source, raised.append)
             for error in raised:
-                line.send(sign, _error(part.place, error))
+                say(("raised", _error(part.place, error), None))
             for exercise in part.observe:
-                if exercise not in reached:
-                    look(exercise, namespace)
-            reached |= before
-        line.send(sign, {"cell": None})
+                if exercise not in self._reached:
+                    observe_now(exercise, namespace)
+            self._reached |= before
+        say(("cell", None, None))
         for exercise in self._plan.exercises:
-            if exercise not in reached:
-                look(exercise, namespace)
-        line.send(sign, {"done": True})
+            if exercise not in self._reached:
+                observe_now(exercise, namespace)
+        say(("done", True, None))
 
-    def _guard_and_observe(
-        self,
-        line: Line,
-        sign: Signer,
-        exercise: str,
-        names: Mapping[str, Any],
-        ran: list[str],
-        told: Mapping[str, Any],
-    ) -> None:
+    def look(self, exercise: str, names: Names, told: Body) -> Body:
+        """Observe one exercise; what it stands on is whole meanwhile, or else that is reported."""
         replaced = self._guard.restore()
+        names = names or {}
         card = self._exercises[exercise]
-        source = next((one for one in reversed(ran) if exercise in course.marks(one)), None)
+        source = next((one for one in reversed(self._ran) if exercise in course.marks(one)), None)
         try:
             seen = observe(card, names, source, told["seed"])
+            body = _fitting(clean(seen.model_dump()))
         except BaseException as error:  # an exit() in an endpoint, say
             seen = Observation(
-                exercise=exercise, attempt=Attempt(source=source), trouble=trouble(error)
+                exercise=exercise,
+                attempt=Attempt(source=source),
+                trouble=trouble(error),
+                seed=told["seed"],
             )
+            body = clean(seen.model_dump())
         replaced += self._guard.restore()
-        line.send(
-            sign,
-            {
-                "observed": seen.model_dump(mode="json"),
-                "nonce": told["nonce"],
-                "replaced": sorted(set(replaced))[:20],
-            },
-        )
+        reaches, self._reaches = self._reaches, []
+        if handlers() != self._handlers:
+            reaches.append("signals, whose handlers see the grader's frames")
+        return {
+            "observed": body,
+            "nonce": told["nonce"],
+            "replaced": sorted(set(replaced))[:20],
+            "made_up": made_up(names, card.needs),
+            "reaches": reaches,
+        }
 
 
-def _error(place: int, error: BaseException) -> dict[str, Any]:
+def _fitting(body: Body) -> Body:
+    """What was observed, unless it is more than a grader takes in."""
+    if len(json.dumps(body)) > LONGEST - 10_000:
+        raise OverflowError(f"what your code answers is more than {LONGEST >> 20} MB")
+    return body
+
+
+def _error(place: int, error: BaseException) -> Body:
     try:
         message = str(error)[:300]
-    except Exception:
-        message = ""
-    return {"raised": type(error).__name__, "message": message, "cell": place, "at": where(error)}
-
-
-if __name__ == "__main__":
-    main()
+        at = where(error)
+    except BaseException:  # whatever a submission's own exceptions do
+        message, at = "", None
+    said: Body = clean({"type": type(error).__name__, "message": message, "cell": place, "at": at})
+    return said

@@ -1,0 +1,1 @@
+"""Measurements that the bars of the design are held against. Run by hand."""
