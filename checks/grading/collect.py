@@ -273,6 +273,7 @@ def _sorted_out(
     ]
     busy = {learner for learner, one in named if not one.solved}
     copies: dict[tuple[str, str], list[_Read]] = {}
+    of_others: list[Found] = []
     for learner, one in named:
         if one.solved:
             if learner not in busy:
@@ -282,10 +283,12 @@ def _sorted_out(
                     f"else came from {shown(learner)}. Ask for their own work.",
                 )
         elif wanted is not None and one.lesson != wanted:
-            line = f"{one.file.shown} is of lesson {one.lesson} and was left out."
-            notices.add(one.owner.name, line)
+            of_others.append(one.file)
         else:
             copies.setdefault((learner, str(one.lesson)), []).append(one)
+    if of_others:
+        verb = "is of another lesson" if len(of_others) == 1 else "are of other lessons"
+        notices.add("", f"{_listed(of_others)} {verb} than {wanted} and left out.")
     by_name: dict[str, set[str]] = {}
     for (name, _), label in called.items():
         by_name.setdefault(name, set()).add(label)
@@ -323,7 +326,7 @@ def _chosen(learner: str, lesson: str, copies: list[_Read]) -> Submission:
         notes.append("Canvas marked it as late.")
     for other in rest[:_NAMED]:
         why = next((said for by, said in order if by(best) != by(other)), "it is the same file")
-        same = "An identical" if other.digest == best.digest else "A"
+        same = "A" if best.trouble or other.digest != best.digest else "An identical"
         notes.append(f"{same} second copy, {other.file.shown}, was not graded: {why}.")
     if len(rest) > _NAMED:
         notes.append(f"{len(rest) - _NAMED} more copies were not graded either.")

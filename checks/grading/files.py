@@ -409,7 +409,7 @@ class _Zips:
                 raise BombError("is a zip bomb and was not opened. Ask for a plain zip.") from error
         else:
             raw = _plain(source.path).detach()
-        file = _Bounded(raw)  # type: ignore[arg-type]
+        file = _Bounded(raw)
         try:
             return zipfile.ZipFile(file), file
         except Exception as error:  # zipfile raises many kinds on what is no zip

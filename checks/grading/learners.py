@@ -119,23 +119,21 @@ class Layout:
         names = list(self._within.get(base, ()))
         held = [(*base, name) for name in names if self._within.get((*base, name))]
         plain = [place for place in held if not _matched(place[-1])]
-        classes = [
-            inside if self._is_class(inside) else place
-            for place in plain
-            if self._is_class(inside := self._down(place)) or not _without_lesson(_stem(place[-1]))
-        ]
-        if len(plain) < len(names):  # names by the system: the others are the instructor's
-            return classes
-        if classes and len(classes) < len(plain):
+        # No learner names what stands here: a folder called after a lesson holds a class.
+        lessons = [place for place in plain if not _without_lesson(_stem(place[-1]))]
+        rest = [place for place in plain if place not in lessons]
+        classes = [inside for place in rest if self._is_class(inside := self._down(place))]
+        elsewhere = len(names) - len(lessons) - len(rest)  # notebooks, and names by a system
+        if not classes and not elsewhere and len(rest) > 1:
+            classes = rest if all(self._is_packed_class(place) for place in rest) else []
+        elif not any(map(_matched, names)) and classes and (elsewhere or len(rest) > len(classes)):
             self.notices.extend(
                 f"{shown(place[len(base)])} was read as one learner's, though names in it are as "
                 "Moodle or Canvas write them. If it is the download of a class, grade it by itself."
                 for place in classes
             )
-            return []
-        if not classes and len(plain) > 1 and all(self._is_packed_class(one) for one in plain):
-            return plain
-        return classes
+            classes = []
+        return [*lessons, *classes]
 
     def _down(self, place: Parts) -> Parts:
         """The first place from here that holds more than one folder."""
@@ -204,9 +202,9 @@ def _free(name: str, id_: str, taken: set[str]) -> str:
 def cleaned(name: str) -> str:
     """A name as text for people: composed, in one line, of bounded length, never empty."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    text = unicodedata.normalize("NFC", text[: 4 * _LONGEST])
-    kept = "".join(" " if breaks(one) else one for one in text if not hidden(one))
-    return " ".join(kept.split())[:_LONGEST].strip() or "(no name)"
+    kept = "".join(" " if breaks(one) else one for one in text[: 4 * _LONGEST] if not hidden(one))
+    composed = unicodedata.normalize("NFC", " ".join(kept.split()))
+    return composed[:_LONGEST].strip() or "(no name)"
 
 
 def _matched(name: str) -> re.Match[str] | None:

@@ -169,6 +169,17 @@ LAYOUTS: dict[str, tuple[dict[str, bytes], list[tuple[str, str]]]] = {
         {"03_transactions/ada.ipynb": NB, "01_sync_setup/ada/x.ipynb": NB},
         [("ada", "01"), ("ada", "03")],
     ),
+    "a folder for each lesson, and a stray": (
+        {"03_transactions/ada.ipynb": NB, "bob.ipynb": NB3},
+        [("ada", "03"), ("bob", "03")],
+    ),
+    "Canvas's files, beside a zip of more": (
+        {
+            "ada_1_5555_03.ipynb": NB,
+            "submissions.zip": packed({"ada_1_7777_01_sync_setup.ipynb": NB}),
+        },
+        [("ada", "01"), ("ada", "03")],
+    ),
     "a zip from each learner": (
         {
             "ada.zip": packed({"03_transactions.ipynb": NB, "01_sync_setup.ipynb": NB}),
@@ -245,14 +256,15 @@ def test_late_work_says_so(tmp_path: Path) -> None:
     assert one(collect(folder(tmp_path, tree))).notes == ("Canvas marked it as late.",)
 
 
-def test_nobody_hands_in_for_somebody_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["Bob/03.ipynb", "Bob_03_transactions.ipynb"])
+def test_nobody_hands_in_for_somebody_else(other: str, tmp_path: Path) -> None:
     """A learner's own folder may hold names that look like Moodle's: they are still theirs."""
     forged = {f"Bob_1{MOODLE}/03.ipynb": NB, f"Eve_2{MOODLE}/03.ipynb": NB}
     tree = {f"mallory/{name}": data for name, data in forged.items()}
-    tree |= {"Bob/03.ipynb": NB, "oscar.zip": packed(forged)}
-    got = collect(folder(tmp_path, tree))
+    tree |= {other: NB, "oscar.zip": packed(forged)}
+    got = collect(folder(tmp_path / "class", tree))
     assert who(got) == [("Bob", "03"), ("mallory", "03"), ("oscar", "03")]
-    assert one_of(got, "Bob").file == "Bob/03.ipynb"
+    assert one_of(got, "Bob").file == other
     assert sum("as one learner's" in line for line in got.notices) == 2
 
     inside = {f"Ada_1{MOODLE}/{name}": data for name, data in forged.items()}
@@ -298,7 +310,8 @@ def test_only_one_lesson_is_wanted(tmp_path: Path) -> None:
     got = collect(folder(tmp_path, tree), lesson="3")
     assert who(got) == [("ada", "03"), ("bob", "03")]
     assert one_of(got, "bob").trouble
-    assert "ada/01_sync_setup.ipynb is of lesson 01 and was left out." in got.notices
+    line = "ada/01_sync_setup.ipynb is of another lesson than 03 and left out."
+    assert line in got.notices and len(got.notices) == 2
     with pytest.raises(CourseError, match="no lesson"):
         collect(tmp_path, lesson="77")
 
@@ -383,6 +396,7 @@ NFC, NFD = unicodedata.normalize("NFC", "José"), unicodedata.normalize("NFD", "
         (["\u202egnp.exe"], ["gnp.exe"]),
         (["\u200f"], ["(no name)"]),
         (["é" * 127], ["é" * 120]),
+        (["e\u200b\u0301"], ["é"]),
         (["x\x1b[31m"], ["x [31m"]),
         (["C:"], ["C:"]),
         (["..\\..\\etc"], ["..\\..\\etc"]),
