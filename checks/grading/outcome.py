@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from typing import Annotated, NoReturn
 
+from pydantic import Field, TypeAdapter, ValidationError
+
+from checks.grading import wire
 from checks.grading.plan import Plan
 from checks.observe.evidence import Observation
+
+# What an outcome from another machine may hold at most; no runner writes more.
+_Place = Annotated[int, Field(ge=0)]
+_Name = Annotated[str, Field(max_length=100)]
+_Sentence = Annotated[str, Field(max_length=1000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +62,10 @@ class Raised:
         at: The learner's line.
     """
 
-    cell: int
-    type: str
-    message: str
-    at: str | None = None
+    cell: _Place
+    type: _Name
+    message: _Sentence
+    at: _Sentence | None = None
 
 
 @dataclass(slots=True)
@@ -73,12 +83,43 @@ class Outcome:
     """
 
     ended: Ended = Ended.WELL
-    cell: int | None = None
-    observed: list[Observation] = field(default_factory=list)
-    raised: list[Raised] = field(default_factory=list)
-    signs: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    why: str = ""
+    cell: _Place | None = None
+    observed: Annotated[list[Observation], Field(max_length=500)] = field(default_factory=list)
+    raised: Annotated[list[Raised], Field(max_length=200)] = field(default_factory=list)
+    signs: Annotated[list[_Sentence], Field(max_length=50)] = field(default_factory=list)
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    why: _Sentence = ""
+
+    def to_json(self) -> bytes:
+        """The outcome as text, for another machine."""
+        seen = [one.model_dump(mode="json") for one in self.observed]
+        return json.dumps({**asdict(replace(self, observed=[])), "observed": seen}).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes, most: int) -> Outcome:
+        """The outcome that `to_json` wrote, on a machine that need not be believed.
+
+        Args:
+            text: What was sent.
+            most: Bytes that it may have.
+
+        Raises:
+            ValueError: it is longer than that, or no outcome.
+        """
+        if len(text) > most:
+            raise ValueError(f"{len(text)} bytes are more than an outcome has")
+        try:
+            data = wire.clean(json.loads(text, parse_constant=_refuse))
+            return _OUTCOME.validate_python(data)
+        except (ValidationError, RecursionError) as error:
+            raise ValueError(f"no outcome: {error}") from error
+
+
+_OUTCOME = TypeAdapter(Outcome)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
 
 
 @dataclass(frozen=True, slots=True)
