@@ -153,12 +153,11 @@ class ClusterRunner:
             raise CourseError(_cannot(self._address, error)) from error
         finally:
             future.release()
-        kind, text = answer[:1], answer[1:]
-        if kind == _REFUSED:
-            raise CourseError(text.decode("utf-8", "replace")[:2000])
+        if isinstance(answer, bytes) and answer.startswith(_REFUSED):
+            raise CourseError(answer[1:].decode("utf-8", "replace")[:2000])
         try:
-            return Outcome.from_json(text, (self._limits.output + 1) * _MEGA)
-        except ValueError:
+            return Outcome.from_json(answer[1:], (self._limits.output + 1) * _MEGA)
+        except (TypeError, ValueError):
             return Outcome(Ended.DIED, why="the worker that ran it sent what is no outcome")
 
     # -- before anything is sent --------------------------------------------------------------

@@ -295,9 +295,9 @@ def test_nothing_that_a_worker_answers_is_unpickled(
 
 
 @pytest.mark.filterwarnings("ignore:Sending large graph")  # the answer travels out with the test
-@pytest.mark.parametrize("said", [b"+[]", b'+{"ended": "splendidly"}', b"+" + b"9" * 20_000_000])
+@pytest.mark.parametrize("said", [7, b"+[]", b'+{"ended": "splendidly"}', b"+" + b"9" * 20_000_000])
 def test_an_answer_that_is_no_outcome_is_a_look_not_a_crash(
-    there: ClusterRunner, monkeypatch: pytest.MonkeyPatch, said: bytes
+    there: ClusterRunner, monkeypatch: pytest.MonkeyPatch, said: object
 ) -> None:
     monkeypatch.setattr(cluster, "run_here", lambda plan, limits, wanted: said)
     ((_, outcome),) = there.run([Job("one", submission())])
