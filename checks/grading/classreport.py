@@ -58,7 +58,7 @@ def write(graded: Iterable[Graded], notices: Sequence[str], out: Path) -> Path:
         for one in graded:
             seen.add(one)
             _compare_later(answers, one)
-        groups = list(answers.alike())
+        groups = answers.alike()
     with page.writing(out / NAME) as file:
         for part in _page(seen, notices, groups):
             file.write(part)
@@ -189,14 +189,16 @@ class _Class:
         if one.ended is not Ended.WELL:
             self.ended.add(one.learner, one.lesson, message)
         faulty = any(v.status is Status.FAULT for v in one.report.exercises)
-        for sentence in one.look:
-            told = (message and message in sentence) or (
-                faulty and sentence.startswith("The check of")
-            )
-            if not told:
-                self.signs.add(one.learner, one.lesson, sentence)
-        for sentence in one.notes:
-            self.notes.add(one.learner, one.lesson, sentence)
+        signs = [
+            sentence
+            for sentence in one.look
+            if not (message and message in sentence)
+            and not (faulty and sentence.startswith("The check of"))
+        ]
+        if signs:
+            self.signs.add(one.learner, one.lesson, " ".join(signs))
+        if one.notes:
+            self.notes.add(one.learner, one.lesson, " ".join(one.notes))
 
 
 def _compare_later(answers: similar.Comparison, one: Graded) -> None:
@@ -239,7 +241,8 @@ def _heading(seen: _Class) -> str:
     return (
         '<p class="soft">Dog-Eared · grading</p><h1>Class report</h1>'
         f"<p>{_many(len(seen.learners), 'learner')}, {_many(seen.submissions, 'submission')}"
-        f'{when}.</p><div class="glance"><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f'{when}.</p><div class="glance"><div class="wide"><table class="lessons">'
+        f"<thead><tr>{head}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>{_verdicts(seen)}</div>"
     )
 
@@ -502,7 +505,7 @@ def _likeness(one: similar.Alike) -> str:
         return "the same to the letter, comments and spacing included"
     if one.likeness == 1:
         return "the same but for names, comments or layout"
-    return f"{one.likeness:.0%} of what is their own is in both"
+    return f"{one.likeness:.0%} of what is their own is the same"
 
 
 def _sides(one: similar.Alike) -> str:
@@ -522,7 +525,7 @@ def _sides(one: similar.Alike) -> str:
     head = "".join(f'<th scope="col">{page.name(who)}</th>' for who in one.learners[:2])
     return (
         "<details><summary>Both sides</summary>"
-        f'<div class="wide"><table class="sides"><thead><tr>{head}</tr></thead>'
+        f'<div class="wide" tabindex="0"><table class="sides"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div></details>"
     )
 
@@ -574,11 +577,11 @@ def _mark(learner: str, number: str, mark: _Mark | None) -> str:
     if mark is None:
         return '<td class="soft">–</td>'
     signs = "".join(
-        f'<span class="{page.TONES[status]}" title="{status.words}">'
+        f'<span class="tone {page.TONES[status]}" title="{status.words}">'
         f"{show.status_style(status)[0]}</span>"
         for status in mark.statuses
     )
-    flag = ' <b class="odd" title="wants a look">⚑</b>' if mark.look else ""
+    flag = ' <b class="tone odd" title="wants a look">⚑</b>' if mark.look else ""
     return (
         f'<td><a href="{_address(learner, number)}">{mark.points:g} of {mark.most:g}</a> '
         f'<span class="signs">{signs}</span>{flag}</td>'
@@ -652,6 +655,7 @@ _STYLE = (
     ".page .badge{color:var(--bad)}"
     ".page .glance{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));"
     "gap:1rem 3rem}.page .glance>*{min-width:0}"
+    ".page .lessons{font-size:.93rem}.page .lessons tbody th{min-width:7.5rem}"
     ".page .boxes{columns:2 26rem;column-gap:.8rem}"
     ".page .look .box{padding:.4em .9em;margin:0 0 .8rem;font-size:.93rem;break-inside:avoid;"
     "overflow-wrap:anywhere}"
@@ -666,9 +670,10 @@ _STYLE = (
     ".page .where{font-size:.9rem}"
     ".page .alike{border-top:1px solid var(--line);padding:.2em 0 .6em}"
     ".page .sides{width:100%;table-layout:fixed;min-width:40rem}"
-    ".page .sides td{padding:0 .4em 0 1.2em;border:0;position:relative}"
+    ".page .sides td{height:1.5em;padding:0 .4em 0 1.2em;border:0;position:relative}"
     ".page .sides code{white-space:pre-wrap}.page .sides .differs{background:var(--mark)}"
     ".page .sides i{position:absolute;left:.2em;font-style:normal;color:var(--odd)}"
     ".page .signs{letter-spacing:.15em;white-space:nowrap}"
-    ".page .learners td{white-space:nowrap}.page .learners tbody th{min-width:9rem}"
+    ".page .learners td{white-space:nowrap}"
+    ".page .learners tbody th{min-width:8rem}.page .learners bdi{overflow-wrap:anywhere}"
 )

@@ -58,8 +58,7 @@ def page(graded: Graded, lesson: course.Lesson) -> str:
             for number, one in enumerate(verdicts, 1)
         ),
         f'<p class="soft end">Graded {graded.graded_at:%Y-%m-%d %H:%M} UTC, from '
-        f"{pages.safe(_file(graded.file), 120)}. The course's own solutions are in its folder "
-        "<code>solutions</code>; another way that passes is just as right.</p>",
+        f"{pages.safe(_file(graded.file), 120)}.</p>",
         pages.FOOT,
     ]
     return "\n".join(part for part in parts if part)
@@ -88,7 +87,7 @@ def _line(number: int, verdict: Verdict) -> str:
     title = pages.safe(verdict.title, 100)
     return (
         f'<tr><th scope="row"><a href="#exercise-{number}">{title}</a></th>'
-        f'<td class="{tone}"><b aria-hidden="true">{sign}</b> {verdict.status.words}</td>'
+        f'<td class="tone {tone}"><b aria-hidden="true">{sign}</b> {verdict.status.words}</td>'
         f'<td class="number">{verdict.points:g} of {verdict.max_points:g}</td></tr>'
     )
 
@@ -153,7 +152,7 @@ def _findings(findings: list[Finding]) -> str:
     if not findings:
         return ""
     lines = "".join(
-        f'<li><b class="good">✓</b> {pages.prose(one.text)} '
+        f'<li><b class="tone good">✓</b> {pages.prose(one.text)} '
         f'<span class="soft">{one.points:g}/{one.max_points:g}</span></li>'
         for one in findings[:_MOST_FINDINGS]
     )

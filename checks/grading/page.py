@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-import math
 import os
 import re
 import sys
@@ -240,7 +239,7 @@ def _event(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | int:
-    if isinstance(value, int | float) and math.isfinite(value) and abs(value) < 1e12:
+    if isinstance(value, int | float) and abs(value) < 1e12:  # so neither infinite nor no number
         return value
     return 0
 
@@ -249,7 +248,7 @@ def _value(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        return value if abs(value) < 1e18 else clean(f"{value:.3g}" if value < 1e300 else "huge")
+        return value if abs(value) < 1e18 else "a huge number"
     if isinstance(value, dict) and depth < _DEEPEST:
         items = list(value.items())[:_MOST_ITEMS]
         return {clean(key, 80): _value(one, depth + 1) for key, one in items}
@@ -271,7 +270,8 @@ def head(title: str, style: str = "") -> str:
         title: What the tab says; not yet escaped.
         style: CSS of the page's own, beside what cards and all pages need.
     """
-    sheet = _SHEET + style
+    # Paper is white, whatever the screen is.
+    sheet = (_SHEET + style).replace("@media(prefers-", "@media screen and (prefers-")
     allowed = b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{allowed}'; img-src data:; base-uri 'none'; "
@@ -325,7 +325,8 @@ _SHEET = "".join(dict.fromkeys(_STYLES.findall(show.card_html(_SAMPLE)))) + (
         "outline-offset:2px;border-radius:.2em}"
         ".page summary{cursor:pointer}"
         ".page .soft{color:var(--soft)}"
-        ".page .good{color:var(--good)}.page .bad{color:var(--bad)}.page .odd{color:var(--odd)}"
+        ".page .tone.good{color:var(--good)}.page .tone.bad{color:var(--bad)}"
+        ".page .tone.odd{color:var(--odd)}.page .tone.soft{color:var(--soft)}"
         ".page .unseen{position:absolute;width:1px;height:1px;overflow:hidden;"
         "clip-path:inset(50%);white-space:nowrap}"
         ".page table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
@@ -333,16 +334,16 @@ _SHEET = "".join(dict.fromkeys(_STYLES.findall(show.card_html(_SAMPLE)))) + (
         "border-bottom:1px solid var(--line);overflow-wrap:break-word}"
         ".page th{font-weight:600;color:var(--soft)}"
         ".page tbody th{color:var(--ink);font-weight:400}"
-        ".page .number{text-align:right}"
+        ".page .number{text-align:right}.page td.number,.page td.tone{white-space:nowrap}"
         ".page .wide{overflow-x:auto}"
         ".page pre,.page code{font-family:ui-monospace,monospace;font-size:.9em}"
         ".page pre{overflow-x:auto;margin:.3em 0}"
         ".page code{overflow-wrap:anywhere}"
         ".page .box{border:1px solid var(--line);border-left:5px solid var(--odd);"
         "border-radius:.4em;padding:.5em .9em;margin:.8em 0}"
-        ".page .box.bad{border-left-color:var(--bad);color:inherit}"
+        ".page .box.bad{border-left-color:var(--bad)}"
         ".page .de-card{max-width:none}"
-        "@media print{.page{max-width:none;padding:0;font-size:11pt}"
+        "@media print{html{color-scheme:light}.page{max-width:none;padding:0;font-size:11pt}"
         ".de-card,.page .box{break-inside:avoid-page}}"
     )
 )

@@ -12,8 +12,8 @@ likeness in what hardly anybody else has:
   out.
 - A form that more than a few of the class have (more than 4, and more than 5 in 100) is where
   everybody arrives, and is left out.
-- Two different forms are called nearly the same when four fifths of what is their own, together, is
-  in both, and at least `RARE` passages of it are in no more than a few answers of the class.
+- Two different forms are called nearly the same when three quarters of what is their own, together,
+  are in both, and at least `RARE` passages of it are in no more than a few answers of the class.
 
 A passage is `WINDOW` symbols in a row. Answers are hostile: each is cut at `LONGEST` characters,
 what Python cannot read is compared word by word, and nothing here raises or recurses.
@@ -38,10 +38,11 @@ LONGEST = 20_000  # characters of an answer
 WINDOW = 5  # symbols of a passage
 OWN = 24  # passages of an answer's own, below which it is too short to tell
 RARE = 10  # passages that hardly anybody else has, below which likeness is chance
-ALIKE = 0.8  # of what is two answers' own, the part that is in both
+ALIKE = 0.75  # of what is two answers' own, the part that is in both
 FEW, SHARE = 4, 0.05  # how many may share something that is still rare: the greater of the two
 _MOST_PASSAGES = 1500  # of an answer
 _MOST_SHARING = 12  # answers: a passage in more of them pairs nobody, so that time stays in bounds
+_MOST_FORMS = 20_000  # forms of an exercise of which every passage is looked at
 _MOST_KEPT = 40  # learners remembered of one form
 
 
@@ -143,11 +144,14 @@ class Comparison:
             same.learners.append(learner)
             same.texts.append(self._keep(text.encode("utf-8", "replace")))
 
-    def alike(self) -> Iterator[Alike]:
-        """What is the same or nearly, exercise by exercise, the most alike first."""
-        for exercise, known in self._exercises.items():
-            found = self._compare(exercise, known)
-            yield from sorted(found, key=lambda one: (-one.likeness, one.learners))
+    def alike(self) -> list[Alike]:
+        """What is the same or nearly, the most alike first."""
+        found = [
+            one
+            for exercise, known in self._exercises.items()
+            for one in self._compare(exercise, known)
+        ]
+        return sorted(found, key=lambda one: (-one.likeness, one.exercise, one.learners))
 
     def _keep(self, record: bytes) -> tuple[int, int]:
         self._store.seek(self._end)
@@ -165,39 +169,39 @@ class Comparison:
         forms = [one for one in known.forms.values() if one.count <= few]
         own = [self._own(form, known.base) for form in forms]
         told = [place for place, passages in enumerate(own) if len(passages) >= OWN]
-        rare = self._rare(known, few)
+        # Of a very large class every second or third passage will do to find pairs.
+        step = 1 + len(known.forms) // _MOST_FORMS
+        rare = self._rare(known, few, step)
+        having = [(place, [one for one in own[place] if one in rare]) for place in told]
         joined = _Groups()
         likeness: dict[tuple[int, int], float] = {}
-        for pair in _candidates([(place, own[place] & rare) for place in told]):
-            one, other = own[pair[0]], own[pair[1]]
+        for pair in _candidates(having, max(2, RARE // step)):
+            one, other = (frozenset(own[place]) for place in pair)
             part = len(one & other) / len(one | other)
             if part >= ALIKE:
                 likeness[pair] = part
                 joined.join(*pair)
-        for group in joined.groups(told):
-            pairs = [pair for pair in combinations(group, 2) if pair in likeness]
-            if len(group) > 1:
-                yield self._told(exercise, [forms[one] for one in group], pairs, likeness, forms)
-            elif forms[group[0]].count > 1:
-                yield self._told(exercise, [forms[group[0]]], [], likeness, forms)
+        best: dict[int, tuple[int, int]] = {}  # of each group the pair that is most alike
+        for pair in likeness:
+            top = joined.top(pair[0])
+            best[top] = max(best.get(top, pair), pair, key=lambda one: (likeness[one], one))
+        for top, group in joined.groups(told).items():
+            members = [forms[place] for place in group]
+            if top in best:
+                nearest = [forms[place] for place in best[top]]
+                yield self._told(exercise, members, nearest, likeness[best[top]])
+            elif members[0].count > 1:
+                yield self._told(exercise, members, members, 1.0)
 
     def _told(
-        self,
-        exercise: str,
-        group: Sequence[_Form],
-        pairs: Sequence[tuple[int, int]],
-        likeness: dict[tuple[int, int], float],
-        forms: Sequence[_Form],
+        self, exercise: str, group: Sequence[_Form], nearest: Sequence[_Form], part: float
     ) -> Alike:
         """A group as the report tells it: first the two that are most alike."""
-        same = next((form for form in group if len(form.learners) > 1), None)
+        same = next((form for form in group if form.count > 1), None)
         if same is not None:
-            shown = list(zip(same.learners, same.texts, strict=True))[:2]
-            part = 1.0
+            shown, part = list(zip(same.learners, same.texts, strict=True))[:2], 1.0
         else:
-            best = max(pairs, key=lambda pair: likeness[pair])
-            shown = [(forms[one].learners[0], forms[one].texts[0]) for one in best]
-            part = likeness[best]
+            shown = [(form.learners[0], form.texts[0]) for form in nearest]
         shown.sort()
         first, second = (self._read(place).decode() for _, place in shown)
         others = sorted(
@@ -214,18 +218,19 @@ class Comparison:
             to_the_letter=first.strip() == second.strip(),
         )
 
-    def _own(self, form: _Form, base: frozenset[int]) -> frozenset[int]:
+    def _own(self, form: _Form, base: frozenset[int]) -> array[int]:
         kept = array("L")
         kept.frombytes(self._read(form.passages))
-        return frozenset(kept) - base
+        return array("L", (one for one in kept if one not in base))
 
-    def _rare(self, known: _Exercise, few: int) -> frozenset[int]:
-        """Passages that no more than a few of the answers have."""
+    def _rare(self, known: _Exercise, few: int, step: int) -> frozenset[int]:
+        """Passages that more than one of the answers have, and no more than a few."""
         seen: Counter[int] = Counter()
         for form in known.forms.values():
             for one in self._own(form, known.base):
-                seen[one] += form.count
-        return frozenset(one for one, count in seen.items() if count <= few)
+                if one % step == 0:
+                    seen[one] += form.count
+        return frozenset(one for one, count in seen.items() if 1 < count <= few)
 
 
 class _Groups:
@@ -235,22 +240,24 @@ class _Groups:
         self._above: dict[int, int] = {}
 
     def join(self, one: int, other: int) -> None:
-        self._above[self._top(one)] = self._top(other)
+        self._above[self.top(one)] = self.top(other)
 
-    def groups(self, places: Iterable[int]) -> list[list[int]]:
+    def groups(self, places: Iterable[int]) -> dict[int, list[int]]:
         found: dict[int, list[int]] = defaultdict(list)
         for place in places:
-            found[self._top(place)].append(place)
-        return list(found.values())
+            found[self.top(place)].append(place)
+        return found
 
-    def _top(self, place: int) -> int:
+    def top(self, place: int) -> int:
         while (above := self._above.get(place, place)) != place:
             self._above[place] = self._above.get(above, above)
             place = above
         return place
 
 
-def _candidates(answers: Iterable[tuple[int, frozenset[int]]]) -> Iterator[tuple[int, int]]:
+def _candidates(
+    answers: Iterable[tuple[int, Sequence[int]]], enough: int
+) -> Iterator[tuple[int, int]]:
     """Pairs that share enough of what is rare, found through who has each passage."""
     having: dict[int, list[int]] = defaultdict(list)
     for place, rare in answers:
@@ -260,7 +267,7 @@ def _candidates(answers: Iterable[tuple[int, frozenset[int]]]) -> Iterator[tuple
     for places in having.values():
         if 1 < len(places) <= _MOST_SHARING:
             shared.update(combinations(places, 2))
-    return (pair for pair, count in shared.items() if count >= RARE)
+    return (pair for pair, count in shared.items() if count >= enough)
 
 
 # -- normal forms ---------------------------------------------------------------------------------
