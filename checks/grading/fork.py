@@ -112,7 +112,7 @@ class ForkRunner:
                 for one in [one for one in live if one.is_over()]:
                     live.discard(one)
                     outcome = one.close()
-                    if outcome.ended is Ended.DIED and self._has_warm_died():
+                    if outcome.ended is Ended.DIED and _has_died(one.warm):
                         if id(one.job) not in interrupted:
                             interrupted.add(id(one.job))
                             again.append(one.job)
@@ -128,7 +128,12 @@ class ForkRunner:
         ours, theirs = socket.socketpair()
         with theirs, contextlib.suppress(OSError):  # dead: then this one ends, and is run again
             socket.send_fds(self._control, [b"go"], [theirs.fileno()])
-        return _Submission(job, ours, self._limits, self._selector)
+        return _Submission(job, ours, self._warm, self._limits, self._selector)
+
+    @property
+    def process(self) -> int:
+        """The process below which everything runs."""
+        return self._warm.pid
 
     # -- the warm process ---------------------------------------------------------------------
     def _start_warm(self) -> None:
@@ -159,10 +164,11 @@ class ForkRunner:
         self._warm.kill()
         self._warm.wait()
 
-    def _has_warm_died(self) -> bool:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._warm.wait(_DYING)
-        return self._warm.returncode is not None
+
+def _has_died(warm: subprocess.Popen[bytes]) -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        warm.wait(_DYING)
+    return warm.returncode is not None
 
 
 def _spawn(module: str, control: int) -> subprocess.Popen[bytes]:
@@ -195,10 +201,11 @@ class _Submission:
         self,
         job: Job,
         channel: socket.socket,
+        warm: subprocess.Popen[bytes],
         limits: Limits,
         selector: selectors.BaseSelector,
     ) -> None:
-        self.job = job
+        self.job, self.warm = job, warm
         self._channel, self._limits, self._selector = channel, limits, selector
         self._started = time.monotonic()
         self._cell_started = self._started
@@ -264,6 +271,7 @@ class _Submission:
         data, handed, _, _ = socket.recv_fds(self._channel, 1 << 12, 1)
         if handed:
             self._pidfd = handed[0]
+            self._pid = _number_of(self._pidfd)
             self._selector.register(self._pidfd, selectors.EVENT_READ, self)
             opening = {"secret": self._secret.hex(), "plan": self.job.plan.to_json()}
             self._tell(opening)
@@ -298,8 +306,6 @@ class _Submission:
         said = json.loads(line)
         if "cannot" in said:
             self._stop(Ended.DIED, f"it could not be shut in: {said['cannot']}")
-        elif "pid" in said:
-            self._pid = int(said["pid"])
         return True
 
     def _allow(self, exercise: str) -> None:
@@ -409,6 +415,12 @@ def _has_ended(pidfd: int) -> bool:
     with selectors.DefaultSelector() as one:
         one.register(pidfd, selectors.EVENT_READ)
         return bool(one.select(0))
+
+
+def _number_of(pidfd: int) -> int:
+    """The process's id as seen from here; 0 when it has ended."""
+    told = Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines()
+    return max(next((int(line.split()[1]) for line in told if line.startswith("Pid:")), 0), 0)
 
 
 def _memory_of(pid: int, bound: int) -> bool:

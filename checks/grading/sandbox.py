@@ -1,10 +1,11 @@
 """What a submission may see and use on Linux: its own namespaces, a bare read-only root, limits.
 
-The warm process calls `lock_in` once; from then on it sees the interpreter, its libraries and this
-package, read-only, and so does everything that it forks. A `Nursery` forks each submission into a
-PID namespace of its own, where it enters user, mount, network and IPC namespaces of its own,
+The warm process first calls `move_out`, and is process 1 of a PID namespace: whatever it starts ends
+with it, however well hidden. Then `lock_in`: from now on it sees the interpreter, its libraries and
+this package, read-only, and so does everything that it forks. A `Nursery` forks each submission into
+a PID namespace of its own, where it enters user, mount, network and IPC namespaces of its own,
 without capabilities, under limits. Works without root where the kernel lets everybody make user
-namespaces; as root it becomes an unprivileged user first.
+namespaces; as root a submission becomes an unprivileged user first.
 
 Without cgroups, which are not everybody's to use, the memory of all processes of a submission
 together is watched from outside, by `fork.py`.
@@ -65,6 +66,42 @@ class IsolationError(Exception):
 
 
 # -- the warm process -----------------------------------------------------------------------------
+def move_out(grader: int) -> None:
+    """Go on in a process that ends with the grader, and all below it with that one.
+
+    The calling process waits for it, in between: only the first process of a PID namespace takes
+    all others along. Needs a process of one thread.
+
+    Args:
+        grader: A pidfd of the process with which to end.
+
+    Raises:
+        IsolationError: the kernel refuses.
+    """
+    if os.geteuid() == 0:
+        _unshare(_NEWPID)
+    else:
+        user, group = os.geteuid(), os.getegid()
+        _unshare(_NEWUSER | _NEWPID)
+        _map_user(user, user, group, group)
+    _die_with(grader)
+    between = os.pidfd_open(os.getpid())
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        os._exit(min(abs(os.waitstatus_to_exitcode(status)), 255))
+    _die_with(between)
+    os.close(between)
+    os.close(grader)
+
+
+def _die_with(parent: int) -> None:
+    """End when the parent ends, given a pidfd of it. Asked last: a change of user takes it back."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if select.select([parent], [], [], 0)[0]:
+        os._exit(1)
+
+
 def lock_in(root: Path, visible: Iterable[Path], hidden: Iterable[Path]) -> None:
     """Give this process a root that holds nothing but what is named, read-only. For good.
 
@@ -76,12 +113,7 @@ def lock_in(root: Path, visible: Iterable[Path], hidden: Iterable[Path]) -> None
     Raises:
         IsolationError: the kernel refuses.
     """
-    if os.geteuid() == 0:
-        _unshare(_NEWNS)
-    else:
-        user, group = os.geteuid(), os.getegid()
-        _unshare(_NEWUSER | _NEWNS)
-        _map_user(user, user, group, group)
+    _unshare(_NEWNS)
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     _mount("tmpfs", str(root), "tmpfs", _MS_NOSUID, "size=4m,mode=755")
     for path in _without_nested(visible):
@@ -175,15 +207,10 @@ def _remount_read_only(place: str) -> None:
 
 # -- a submission's process -----------------------------------------------------------------------
 class Nursery:
-    """Where the warm process forks submissions: each child is process 1 of a PID namespace.
-
-    When process 1 goes, the kernel ends everything in there, however well hidden. Make it before
-    `lock_in`.
-    """
+    """Where the warm process forks submissions: each child is process 1 of a PID namespace."""
 
     def __init__(self) -> None:
         self._home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        self._parent = os.pidfd_open(os.getpid())
 
     def fork(self) -> int:
         """Fork; 0 in the child, which is to call `enter` at once.
@@ -226,18 +253,10 @@ class Nursery:
         os.close(proc)
         _limit(limits)
         _drop_capabilities()
-        die_with(self._parent)
         try:
             seccomp.load()
         except OSError as error:
             raise IsolationError(f"system calls cannot be filtered ({error.strerror})") from error
-
-
-def die_with(parent: int) -> None:
-    """End when the parent ends, given a pidfd of it. Asked last: a change of user takes it back."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if select.select([parent], [], [], 0)[0]:
-        os._exit(1)
 
 
 def _furnish(limits: Limits, user: int | None) -> None:

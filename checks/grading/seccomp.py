@@ -3,8 +3,7 @@
 Everything is allowed but what stands in the table below, which answers EPERM. Most of it would be
 refused anyhow, for want of a capability; leaving it out keeps such code of the kernel from being
 tried at all. Some of it matters by itself: memory that no limit counts (memfd_create, System V),
-key rings that are shared with the grader, sockets that no namespace holds back (vsock), and asking
-not to die with the grader (prctl's PR_SET_PDEATHSIG).
+key rings that are shared with the grader, sockets that no namespace holds back (vsock).
 
 Sources: seccomp(2), seccomp_unotify(2), bpf(2), the kernel's asm/unistd.h and linux/audit.h.
 """
@@ -48,15 +47,14 @@ _REFUSED = {
     "clock_adjtime": (305, 266),
 }  # fmt: skip
 _ONLY_X86 = {"modify_ldt": 154, "iopl": 172, "ioperm": 173, "uselib": 134}
-# Looked into: seccomp itself, to load this; clone and prctl by their first argument; sockets.
+# seccomp loads this; the others are looked into, by their first argument.
 _LOOKED_INTO = {
-    "seccomp": (317, 277), "clone": (56, 220), "clone3": (435, 435), "prctl": (157, 167),
+    "seccomp": (317, 277), "clone": (56, 220), "clone3": (435, 435),
     "socket": (41, 198), "socketpair": (53, 199),
 }  # fmt: skip
 _MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1), "riscv64": (0xC00000F3, 1)}
 
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEW*: mount, cgroup, UTS, IPC, user, PID, network
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _FAMILIES = (1, 2, 10, 16)  # unix, IPv4, IPv6, netlink (which tells interfaces)
 _X32 = 0x40000000  # from here on, x86_64 numbers mean another ABI
 
@@ -113,10 +111,6 @@ def _filter(architecture: int, column: int) -> list[Step]:
     # What clone3 is given cannot be looked into: the C library takes clone where it is missing.
     steps += [(_EQUAL, 0, 1, number("clone3")), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
     steps += _when(number("clone"), [(_HAS_BITS, 0, 1, _NEW_NAMESPACES), refuse, allow])
-    steps += _when(
-        number("prctl"),
-        [(_EQUAL, 1, 0, _PR_SET_PDEATHSIG), (_EQUAL, 0, 1, _PR_SET_DUMPABLE), refuse, allow],
-    )
     families: list[Step] = []
     for family in _FAMILIES:
         families += [(_EQUAL, 0, 1, family), allow]
