@@ -6,7 +6,6 @@ import re
 import sys
 import tempfile
 import unicodedata
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,49 +21,9 @@ from checks.grading.graded import Graded
 from checks.grading.outcome import Ended, Raised
 from checks.observe.evidence import Attempt, Observation
 from checks.observe.timeline import KINDS
+from checks.tests.handed_in import FIRST, LESSON, SECOND, event, finding, graded, texts, verdict
 from checks.tests.markup import Page
-from checks.verdict import Finding, Report, Status, Verdict
-
-LESSON = course.lesson("00")
-FIRST, SECOND = (entry.id for entry in LESSON.exercises)
-SCRIPT = '<script>alert(1)</script><img src=x onerror="alert(2)">'
-
-
-def graded(*verdicts: Verdict, learner: str = "Ann Lee", **more: Any) -> Graded:
-    report = Report(
-        file="x.ipynb",
-        lesson="00",
-        points=sum(one.points for one in verdicts),
-        max_points=sum(one.max_points for one in verdicts),
-        message=more.pop("message", ""),
-        exercises=list(verdicts),
-    )
-    return Graded(
-        learner=learner,
-        lesson="00",
-        file=more.pop("file", "Ann Lee/00_start_here.ipynb"),
-        digest="d" * 64,
-        checks="c" * 64,
-        report=report,
-        graded_at=datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
-        **more,
-    )
-
-
-def verdict(status: Status = Status.FAILED, exercise: str = FIRST, **more: Any) -> Verdict:
-    return Verdict(
-        **{
-            "lesson": "00",
-            "exercise": exercise,
-            "title": "The opening hours",
-            "statement": "It says when it opens.",
-            "status": status,
-            "points": 3 if status is Status.PASSED else 1,
-            "max_points": 3,
-            "message": "It says nothing. Return the hours.",
-            **more,
-        }
-    )
+from checks.verdict import Status, Verdict
 
 
 @cache
@@ -87,8 +46,8 @@ def test_a_pass_and_a_failure_are_the_cards_of_the_notebook() -> None:
     assert "Ann Lee" in read.text
     assert f"{passed.points:g} of {passed.max_points + failed.max_points:g} points" in read.text
     assert "1 of 2 exercises passed" in read.text
-    for finding in passed.findings:
-        assert finding.text.replace("`", "") in read.text
+    for each in passed.findings:
+        assert each.text.replace("`", "") in read.text
 
 
 def test_hints_are_folded_below_a_failure_and_the_solution_is_nowhere() -> None:
@@ -170,20 +129,6 @@ def test_no_path_of_this_machine(place: str) -> None:
 
 
 # -- hostile --------------------------------------------------------------------------------------
-def event(**detail: Any) -> dict[str, Any]:
-    return {"kind": "note", "at_ms": 1.0, "request": 0, "detail": detail}
-
-
-def finding(**more: Any) -> Finding:
-    given = {"name": "one", "text": "One", "met": False, "points": 0, "max_points": 1}
-    return Finding(**{**given, **more})
-
-
-texts = st.one_of(
-    st.text(max_size=60),
-    st.text(alphabet="<>&\"'`/=! \n\x00\u202e\ud800script", max_size=30),
-    st.sampled_from([SCRIPT, '"><svg onload=alert(1)>', "]]><!--", "</style><script>", "a" * 5000]),
-)
 numbers = st.integers() | st.floats() | st.sampled_from([10**400, -(10**400)])
 values = st.recursive(
     st.none() | st.booleans() | numbers | texts,
