@@ -6,7 +6,7 @@ import csv
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Protocol
@@ -49,7 +49,8 @@ def written(path: Path, encoding: str = "utf-8") -> Iterator[TextIOWrapper]:
             "other program has it open; then run this again."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

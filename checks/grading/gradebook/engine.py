@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,23 @@ def _own_the_transactions(engine: Engine) -> None:
     def take_over(dbapi_connection: Any, record: object) -> None:
         dbapi_connection.isolation_level = None
         dbapi_connection.execute("PRAGMA foreign_keys = ON")
+        dbapi_connection.execute("PRAGMA synchronous = NORMAL")
 
     @event.listens_for(engine, "begin")
     def say_begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def write_ahead(engine: Engine) -> None:
+    """Let SQLite append to a log: a commit does not wait for the disk, and is four times as fast.
+
+    A killed process loses nothing. A power cut may take the last few commits, never half of one:
+    these submissions are graded again. The file remembers the mode, so only ours is ever set.
+    """
+    if _is_sqlite(engine.url):
+        with closing(engine.raw_connection()) as connection, suppress(sqlite3.OperationalError):
+            # In use by another grader, or on a disk that cannot: it stays as it is, and slower.
+            connection.cursor().execute("PRAGMA journal_mode = WAL")
 
 
 def _wait_no_longer_than(engine: Engine, patience: float) -> None:

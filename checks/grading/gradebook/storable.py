@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import asdict, replace
+from datetime import UTC
 from typing import Any
 
 from checks.grading.graded import Graded
@@ -18,7 +19,7 @@ _LARGEST = 1024  # bits of a whole number
 def storable(graded: Graded) -> Graded:
     """Replace what cannot be held; what can be is left as it is.
 
-    NUL and half characters become marks, numbers beyond all bounds become words. Never raises.
+    NUL and half characters become marks, numbers beyond all bounds become words.
     """
     report = _held(graded.report.model_dump())
     for one in report["exercises"]:
@@ -36,6 +37,7 @@ def storable(graded: Graded) -> Graded:
         checks=_held(graded.checks),
         report=Report.model_validate(report),
         raised=tuple(Raised(**_held(asdict(one))) for one in graded.raised),
+        graded_at=graded.graded_at.astimezone(UTC) if graded.graded_at.tzinfo else graded.graded_at,
         answers=_held(dict(graded.answers)),
         look=tuple(map(_held, graded.look)),
         notes=tuple(map(_held, graded.notes)),

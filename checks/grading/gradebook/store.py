@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload, sessionmaker
 
 from checks.grading.gradebook import migrate
-from checks.grading.gradebook.engine import PATIENCE, in_sentences, make
+from checks.grading.gradebook.engine import PATIENCE, in_sentences, make, write_ahead
 from checks.grading.gradebook.models import ExerciseVerdict, Submission
 from checks.grading.gradebook.storable import name_of, storable
 from checks.grading.graded import Graded
@@ -68,6 +68,7 @@ class Gradebook:
             with in_sentences(engine.url), engine.begin() as connection:
                 migrate.upgrade(connection)
                 connection.execute(delete(Submission).where(false()))  # may we write at all?
+            write_ahead(engine)
         except BaseException:
             engine.dispose()
             raise
