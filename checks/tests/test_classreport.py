@@ -246,7 +246,7 @@ hostile = st.builds(
             look=(told,),
             notes=(line,),
         ),
-        answers={FIRST: answer, SECOND: OWN, line: answer},
+        answers={FIRST: answer, SECOND: f"{OWN}# {told}", line: answer},
         seconds=late,
     ),
     texts,
