@@ -37,14 +37,14 @@ def write(spool: Spool, titles: dict[str, str], folder: Path) -> None:
         CourseError: a file cannot be written.
     """
     with ExitStack() as open_files:
-        tables: dict[tuple[str, str], Table] = {}
+        tables: dict[str, Table] = {}
 
         def into(lesson: str, kind: str, *who: str) -> Table:
-            if (lesson, kind) not in tables:
-                path = folder / f"{_NO_NAME.sub('_', lesson)}-{kind}.csv"
-                tables[lesson, kind] = open_files.enter_context(table(path))
-                tables[lesson, kind]([*who, *_GRADES])
-            return tables[lesson, kind]
+            name = f"{_NO_NAME.sub('_', lesson)}-{kind}.csv"
+            if name not in tables:
+                tables[name] = open_files.enter_context(table(folder / name))
+                tables[name]([*who, *_GRADES])
+            return tables[name]
 
         for row in spool:
             known = identity.moodle(row.learner, row.file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -40,8 +39,6 @@ def written(path: Path, encoding: str = "utf-8") -> Iterator[TextIOWrapper]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding=encoding, newline="") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
         raise CourseError(
