@@ -49,8 +49,8 @@ _ASK = "give it your FastAPI app and your engines: trace(app, engine)."
 def trace(*targets: object) -> Recorder:
     """Record what apps and engines do while a `with` block runs; `as` gives the timeline.
 
-    A request costs about half a millisecond more while it is recorded; measure it on your machine
-    with `python -m checks.benchmarks.recorder`.
+    A request takes some tenths of a millisecond longer while it is recorded; your machine's figure:
+    `python -m checks.benchmarks.recorder`.
 
     What looks like a secret is left out: parameters and query values whose names speak of one and,
     in SQL that the app spelt out itself and that speaks of one, all values.
