@@ -224,12 +224,21 @@ def _reads(sql: str) -> bool:
 
 def _event(entry: Any) -> Event:
     try:
-        return Event(**entry)
-    except TypeError as error:
+        event = Event(**entry)
+    except TypeError:
+        event = Event("", 0.0)
+    sound = (
+        isinstance(event.kind, str)
+        and isinstance(event.at_ms, int | float)
+        and isinstance(event.request, int)
+        and isinstance(event.detail, dict)
+    )
+    if not event.kind or not sound:
         raise TypeError(
             "An entry of a timeline is an object with kind, at_ms, request and detail; "
             f"this is not one: {str(entry)[:80]}"
-        ) from error
+        )
+    return event
 
 
 def _known(kind: str) -> None:
