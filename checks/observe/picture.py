@@ -91,9 +91,9 @@ class _Group:
     events: list[_Event]
     tagged: bool  # more than one request: each row says which
 
-    @property
-    def start(self) -> float:
-        return self.events[0].at_ms
+    def at(self, event: _Event) -> str:
+        """How long after the beginning something happened."""
+        return _ms(_number(event.at_ms) - _number(self.events[0].at_ms))
 
     @property
     def requested(self) -> bool:
@@ -208,9 +208,7 @@ def _row_html(row: _Row, group: _Group, marks: Collection[str], several: set[str
     marked = event.kind in marks
     if marked:
         classes.append("marked")
-    cells = [
-        f'<span class="at">{"<b>→</b> " if marked else ""}+{_ms(event.at_ms - group.start)}</span>'
-    ]
+    cells = [f'<span class="at">{"<b>→</b> " if marked else ""}+{group.at(event)}</span>']
     if group.tagged:
         tag = f"#{event.request}" if event.request else ""
         cells.append(f'<span class="tag lane{group.lane(row)}">{tag}</span>')
@@ -291,7 +289,7 @@ def _group_text(group: _Group, marks: Collection[str], width: int) -> Iterator[s
         else:
             side = _BRACKET.get(row.within, "").ljust(2)
         called = f"{row.word} {row.times}".rstrip()
-        head = f"{point}{'+' + _ms(event.at_ms - group.start):>10} {side}{row.sign} {called:<15} "
+        head = f"{point}{'+' + group.at(event):>10} {side}{row.sign} {called:<15} "
         yield from _filled(head, _pieces(row, several), _facts(row), width)
         if row.last_word:
             inside = "│ " if row.within in ("first", "inside") else ""
@@ -335,7 +333,7 @@ def _heading(group: _Group) -> tuple[str, str, str, str]:
     """Method, path, status and, in a line, what else there is to know of a request."""
     asked = group.events[0].detail
     sent = sum(event.kind == "sql" for event in group.events)
-    took = _ms(group.events[-1].at_ms - group.start)
+    took = group.at(group.events[-1])
     return (
         _text(asked.get("method")),
         _text(asked.get("path")),
