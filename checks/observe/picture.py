@@ -557,7 +557,7 @@ STYLE = (
         .odd{color:var(--odd)}
         ol{list-style:none;margin:0!important;padding:0!important}
         ol>li{display:flex;gap:0 .7em;margin:0!important;padding:0 .3em;border-radius:.25em}
-        .at{flex:0 0 6.2em;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+        .at{flex:0 0 5.6em;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
         .at,.de-timeline .facts,.de-timeline .params{color:var(--soft)}
         .at b{color:var(--odd)}
         .in{flex:0 0 .5em;margin-right:-.3em;box-sizing:border-box}
@@ -574,8 +574,8 @@ STYLE = (
         .what{flex:1 1 0;min-width:0;overflow-wrap:anywhere}
         .what .params{display:block}
         ol .facts{margin-left:auto;text-align:right;white-space:nowrap}
-        code{font:12px/1.5 ui-monospace,monospace;background:none;padding:0;color:inherit}
-        code{white-space:normal}
+        .what code{font:12px/1.5 ui-monospace,monospace;white-space:normal}
+        .what code{background:none;padding:0;color:inherit}
         code b{color:var(--key);font-weight:600}
         code em{color:var(--value);font-style:normal}
         .commit .kind{color:var(--good);font-weight:700}
