@@ -575,7 +575,7 @@ STYLE = (
         .what .params{display:block}
         ol .facts{margin-left:auto;text-align:right;white-space:nowrap}
         .what code{font:12px/1.5 ui-monospace,monospace;white-space:normal}
-        .what code{background:none;padding:0;color:inherit}
+        .what code{background:none!important;padding:0!important;color:inherit}
         code b{color:var(--key);font-weight:600}
         code em{color:var(--value);font-style:normal}
         .commit .kind{color:var(--good);font-weight:700}
