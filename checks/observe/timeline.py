@@ -202,24 +202,28 @@ class Timeline(Sequence[Event]):
         return picture.as_html(self)
 
 
-_LEADING = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
+_LEADING = re.compile(r"^(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 _WRITING = re.compile(
     r"(?<!FOR )(?<!FOR NO KEY )\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE)\b(?!\s*\()"
 )
 
 
+def _start(sql: str) -> str:
+    """A statement from its first word on, in capitals."""
+    return _LEADING.sub("", sql, count=1).upper()
+
+
 def _writes(sql: str) -> bool:
     """Whether a statement changes rows, be it in a part of a WITH."""
-    start = sql[_LEADING.match(sql).end() :].upper()  # type: ignore[union-attr]  # matches nothing, too
+    start = _start(sql)
     if start.startswith("WITH"):
         return bool(_WRITING.search(_QUOTED.sub("", start)))
     return bool(_WRITING.match(start))
 
 
 def _reads(sql: str) -> bool:
-    start = sql[_LEADING.match(sql).end() :].upper()  # type: ignore[union-attr]  # matches nothing, too
-    return start.startswith(("SELECT", "VALUES", "WITH")) and not _writes(sql)
+    return _start(sql).startswith(("SELECT", "VALUES", "WITH")) and not _writes(sql)
 
 
 def _event(entry: Any) -> Event:

@@ -403,15 +403,19 @@ def _sets(
 
 
 def _count_returned(context: Any, recorded: Event) -> None:
-    fetch = context.fetchall_for_returning
+    """Count the rows of the batch just sent, once SQLAlchemy fetches them."""
+    if "_batch_of" not in vars(context):
+        fetch = context.fetchall_for_returning
+        context._batch_of = []
 
-    def counted(cursor: Any) -> Any:
-        rows = fetch(cursor)
-        recorded.detail["rows"] += len(rows)
-        context.fetchall_for_returning = fetch
-        return rows
+        def counted(cursor: Any) -> Any:
+            rows = fetch(cursor)
+            while context._batch_of:  # one for each recorder
+                context._batch_of.pop().detail["rows"] = len(rows)
+            return rows
 
-    context.fetchall_for_returning = counted
+        context.fetchall_for_returning = counted
+    context._batch_of.append(recorded)
 
 
 class _CountingCursor:
@@ -541,7 +545,8 @@ class _Tap:
         finally:
             with suppress(ValueError):  # dropped half-way, and cleaned up by somebody else
                 _serving.reset(token)
-            for recorder in watching:
+            for recorder, request in serving:
+                request.error = None  # nor keep its frames alive
                 recorder.request_ends()
 
     async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:

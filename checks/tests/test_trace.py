@@ -4,8 +4,10 @@ No postponed annotations here: FastAPI could not resolve those of endpoints loca
 """
 
 import asyncio
+import gc
 import json
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
@@ -269,7 +271,7 @@ def test_executemany_says_how_many_and_shows_a_few(engine: Engine) -> None:
 
 
 def test_returning_counts_its_rows_and_its_batches(engine: Engine) -> None:
-    with trace(engine) as seen, engine.begin() as connection:
+    with trace(engine) as seen, trace(engine) as inner, engine.begin() as connection:
         one = insert(Book).values(title="One").returning(Book.id)
         assert connection.execute(one).scalar_one() == 2
         many = insert(Book).returning(Book.id).execution_options(insertmanyvalues_page_size=2)
@@ -278,6 +280,7 @@ def test_returning_counts_its_rows_and_its_batches(engine: Engine) -> None:
     assert [event["rows"] for event in sent] == [1, 2, 2, 1]
     assert [event["many"] for event in sent] == [None, 2, 2, 1]
     assert [event["params"][-1]["title"] for event in sent[1:]] == ["1", "3", "4"]
+    assert [event["rows"] for event in inner.of("sql")] == [1, 2, 2, 1]
 
 
 def test_new_objects_inserted_together(engine: Engine) -> None:
@@ -329,10 +332,15 @@ def test_an_async_result_read_in_parts(tmp_path: Path) -> None:
     assert seen.selects
 
 
-def test_a_result_is_not_kept_alive(engine: Engine) -> None:
-    with trace(engine) as seen, Session(engine) as session:
-        books = session.scalars(select(Book)).all()
-        assert books
+def test_results_and_sessions_are_not_kept_alive(engine: Engine) -> None:
+    def read() -> list[weakref.ref[Any]]:
+        with Session(engine) as session:
+            return [weakref.ref(session), weakref.ref(session.scalars(select(Book)).one())]
+
+    with trace(engine) as seen:
+        references = read()
+        gc.collect()
+        assert [one() for one in references] == [None, None]
     assert "Emma" not in json.dumps(seen.to_json())
 
 
