@@ -982,7 +982,9 @@ def change_book(book_id: int, change: BookChange):
             ", response_model=BookOut", ""
         ),
     ),
-    wrong("02.patch", "forgets to return", _patch(_GET + _SET + "    session.flush()\n")),
+    wrong(
+        "02.patch", "forgets to return", _patch(_GET + _SET + "    session.flush()\n"), "not_a_book"
+    ),
     wrong("02.patch", "no route", "app = FastAPI()\nnothing = 1\n"),
     wrong("02.patch", "another method", _patch().replace("app.patch", "app.put")),
     wrong("02.patch", "always raises", _patch('    raise AttributeError("later")\n')),
@@ -1046,7 +1048,7 @@ def change_book(book_id: int, change: BookChange):
         "02.delete",
         "ondelete, and a column without NULL",
         _clubs("", _CASCADE, "", _CASCADE, null=""),
-        "refused_by_not_null",
+        "the_orm_got_there_first",
     ),
     wrong(
         "02.delete",
