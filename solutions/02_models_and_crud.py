@@ -666,19 +666,21 @@ def delete_an_author(nullable: bool = False, ondelete: str | None = None, **opti
         __tablename__ = "author"
 
         id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
         books: Mapped[list["Book"]] = relationship(back_populates="author", **options)
 
     class Book(Base):
         __tablename__ = "book"
 
         id: Mapped[int] = mapped_column(primary_key=True)
+        title: Mapped[str]
         author_id: Mapped[int] = mapped_column(ForeignKey("author.id", ondelete=ondelete), nullable=nullable)
         author: Mapped["Author"] = relationship(back_populates="books")
 
     engine = strict_engine()
     Base.metadata.create_all(engine)
     with Session(engine) as session, session.begin():
-        session.add(Author(id=1, books=[Book(), Book()]))
+        session.add(Author(id=1, name="Jane Austen", books=[Book(title="Emma"), Book(title="Persuasion")]))
 
     with trace(engine) as seen:
         try:
