@@ -657,7 +657,7 @@ check("02.patch")
 
 # %%
 def delete_an_author(nullable: bool = False, ondelete: str | None = None, **options: Any) -> Any:
-    """Make two tables with these settings, delete an author of two books, and tell what was sent."""
+    """Make two tables with these settings, delete an author of three books, and tell what was sent."""
 
     class Base(DeclarativeBase):
         metadata = MetaData(naming_convention=NAMING)
@@ -680,7 +680,7 @@ def delete_an_author(nullable: bool = False, ondelete: str | None = None, **opti
     engine = strict_engine()
     Base.metadata.create_all(engine)
     with Session(engine) as session, session.begin():
-        session.add(Author(id=1, name="Jane Austen", books=[Book(title="Emma"), Book(title="Persuasion")]))
+        session.add(Author(id=1, name="Jane Austen", books=[Book(title="Emma"), Book(title="Persuasion"), Book(title="Sanditon")]))
 
     with trace(engine) as seen:
         try:
@@ -708,7 +708,7 @@ delete_an_author()
 delete_an_author(nullable=True)
 
 # %% [markdown]
-# No error, and two orphans, in a database that enforces its foreign keys. NULL refers to nothing, so there is nothing to enforce.
+# No error, and three orphans, in a database that enforces its foreign keys. NULL refers to nothing, so there is nothing to enforce.
 #
 # ## The ORM deletes
 #

@@ -283,6 +283,32 @@ ANSWERS: tuple[Answer, ...] = (
         ),
         "the_wrong_name",
     ),
+    right(
+        "02.relationship",
+        "a column by another name",
+        _models(
+            _REVIEWS, 'by_id: Mapped[int] = mapped_column(ForeignKey("customer.id"))', _CUSTOMER
+        ),
+    ),
+    wrong(
+        "02.relationship",
+        "the foreign key in the customer",
+        _models(
+            'review_id: Mapped[int] = mapped_column(ForeignKey("review.id"))\n    ' + _REVIEWS,
+            "",
+            _CUSTOMER,
+        ),
+        "on_the_wrong_side",
+    ),
+    wrong(
+        "02.relationship",
+        "a class that does not exist",
+        _models(
+            'reviews: Mapped[list["Reviews"]] = relationship(back_populates="customer")',
+            _COLUMN,
+            _CUSTOMER,
+        ),
+    ),
     wrong(
         "02.relationship",
         "one review, by its annotation",
@@ -480,6 +506,12 @@ async def list_books(asked: Annotated[Asked, Query()], session: SessionDep):
     ),
     wrong(
         "02.list",
+        "throws the narrowed query away",
+        _list(_NARROW.replace("query = query.where", "query.where") + _COUNT + _ORDER + _CUT),
+        "narrowed_nothing",
+    ),
+    wrong(
+        "02.list",
         "counts the table",
         _list(
             _NARROW
@@ -639,6 +671,12 @@ async def list_books(asked: Annotated[Asked, Query()], session: SessionDep):
         .replace("response_model=Page", "")
         .replace('{"total": total, "books": books}', "books"),
     ),
+    wrong(
+        "02.list",
+        "endless pages",
+        _list('    return {"total": 26, "books": session.scalars(select(Book).limit(20)).all()}\n'),
+        "always_the_first_page",
+    ),
     wrong("02.list", "no route", _PAGE + "\nnothing = 1\n"),
     wrong("02.list", "a word", _list('    return "books"\n').replace(", response_model=Page", "")),
     wrong(
@@ -727,6 +765,20 @@ async def change_book(book_id: int, change: BookChange) -> BookOut:
     ),
     right(
         "02.patch",
+        "looks first, then merges",
+        _patch(
+            _GET
+            + """\
+    sent = change.model_dump(exclude_unset=True)
+    if isbn := sent.get("isbn"):
+        if session.scalar(select(Book.id).where(Book.isbn == isbn, Book.id != book_id)):
+            raise HTTPException(409, "Taken.")
+    return session.merge(Book(id=book_id, **sent))
+"""
+        ),
+    ),
+    right(
+        "02.patch",
         "null refused by hand",
         _patch(
             _GET
@@ -793,6 +845,12 @@ async def change_book(book_id: int, change: BookChange) -> BookOut:
         "02.patch",
         "exclude_none",
         _patch(_GET + _SET.replace("exclude_unset", "exclude_none") + _FLUSH, _ALL_OPTIONAL),
+        "cannot_erase",
+    ),
+    wrong(
+        "02.patch",
+        "exclude_defaults",
+        _patch(_GET + _SET.replace("exclude_unset", "exclude_defaults") + _FLUSH),
         "cannot_erase",
     ),
     wrong(
@@ -910,6 +968,14 @@ async def change_book(book_id: int, change: BookChange) -> BookOut:
         "02.patch",
         "commits in the endpoint",
         _patch(_GET + _SET + _FLUSH.replace("session.flush()", "session.commit()")),
+        "commits_itself",
+    ),
+    wrong(
+        "02.patch",
+        "commits in the endpoint, and answers with an expired object",
+        _patch(_GET + _SET + "    session.commit()\n    return book\n").replace(
+            ", response_model=BookOut", ""
+        ),
         "commits_itself",
     ),
     wrong(
@@ -1073,6 +1139,27 @@ def change_book(book_id: int, change: BookChange):
         ),
         "parents_first",
     ),
+    wrong(
+        "02.delete",
+        "no NULL, and the refusal put politely",
+        _clubs(
+            null="",
+            body="""\
+        try:
+            session.delete(club)
+            session.flush()
+        except IntegrityError as error:
+            raise HTTPException(409, "The club still has meetings.") from error
+""",
+        ),
+        "refused_by_not_null",
+    ),
+    wrong(
+        "02.delete",
+        "leaves it to the database, which was not told",
+        _clubs(", passive_deletes=True", "", ", passive_deletes=True", ""),
+        "parents_first",
+    ),
     wrong("02.delete", "a cascade of one step", _clubs(_PARTS), "only_one_step_down"),
     wrong(
         "02.delete",
@@ -1160,6 +1247,14 @@ def change_book(book_id: int, change: BookChange):
         "02.delete",
         "marked as deleted only",
         _clubs(body='        club.name = "(deleted)"\n'),
+    ),
+    wrong(
+        "02.delete",
+        "a cascade from the many to the one",
+        _clubs().replace(
+            'relationship(back_populates="meetings")',
+            'relationship(back_populates="meetings", cascade="all, delete-orphan")',
+        ),
     ),
     wrong("02.delete", "raises", _clubs(body='        raise RuntimeError("later")\n')),
     wrong("02.delete", "another route", _clubs(_PARTS, "", _PARTS).replace("/clubs/", "/club/")),

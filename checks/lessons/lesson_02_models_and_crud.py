@@ -87,6 +87,7 @@ class Relationship(Exercise):
                 "name": name,
                 "words": sorted(words),
                 "columns": list(reviews.c.keys()),
+                "wrong_side": any(key.references(reviews) for key in people.foreign_keys),
                 "set_up": lab.call(
                     "setting up the models", lambda: customer_class.registry.configure(cascade=True)
                 ),
@@ -96,8 +97,9 @@ class Relationship(Exercise):
                 "kept": lab.call("saving two reviews", keep),
                 "read": lab.call("reading them back", read_back),
             }
-            has_column = "customer_id" in reviews.c
-            seen["of_nobody"] = said_to(customer_id=NOBODY) if has_column else None
+            referring = [one.key for one in reviews.c if one.foreign_keys or "customer" in one.key]
+            seen["key"] = referring[0] if referring else None
+            seen["of_nobody"] = said_to(**{referring[0]: NOBODY}) if referring else None
             seen["by_none"] = said_to()
         own.dispose()
         return seen
@@ -150,9 +152,10 @@ class Relationship(Exercise):
     def must_exist(self, seen: Seen) -> None:
         """The database refuses a review by nobody, and one without a customer."""
         expect(
-            "customer_id" in seen["columns"],
-            saw=f"The table `review` has the columns {', '.join(seen['columns'])}.",
-            wanted="`customer_id` should be among them.",
+            seen["key"] is not None,
+            saw=f"The table `review` has the columns {', '.join(seen['columns'])}, and none of "
+            "them says whose review it is.",
+            wanted='There should be one with a foreign key, `ForeignKey("customer.id")`.',
         )
         for said, what in (
             (seen["of_nobody"], "by a customer who does not exist"),
@@ -181,6 +184,13 @@ class Relationship(Exercise):
         return "has no property" in _set_up_said(seen)
 
     @mistake()
+    def on_the_wrong_side(self, seen: Seen) -> bool:
+        """The foreign key stands in `Customer`, so that a customer has room for one review. It
+        belongs where the many are: each review says whose it is, with a `customer_id` in `Review`.
+        """
+        return bool(seen["wrong_side"])
+
+    @mistake()
     def one_and_not_many(self, seen: Seen) -> bool:
         """`customer.reviews` holds one review at most, and the others cannot be reached: the
         annotation says so. A list is `Mapped[list["Review"]]`."""
@@ -196,7 +206,7 @@ class Relationship(Exercise):
 
     @mistake()
     def may_be_missing(self, seen: Seen) -> bool:
-        """A review without a customer was taken: `customer_id` may be NULL. Write `Mapped[int]`,
+        """A review without a customer was taken: its foreign key may be NULL. Write `Mapped[int]`,
         without `| None`; in a classic `Column` it takes `nullable=False`."""
         return seen["by_none"] is None and seen["of_nobody"] is not None
 
@@ -383,13 +393,21 @@ class BookList(Exercise):
         alone = _exact(seen, "by_author") and _exact(seen, "cheap")
         return alone and not _fits(seen, seen.step("both"), "both")
 
+    @mistake(shows="by_author", marks=("sql",))
+    def narrowed_nothing(self, seen: Seen) -> bool:
+        """No filter had any effect: all books came, for an author and for a price. A query does not
+        change: `query.where(...)` gives a *new* one, which has to be kept, as in
+        `query = query.where(...)`."""
+        everything = sorted(book["id"] for book in seen["books"])
+        return all(sorted(_ids(seen.step(name))) == everything for name in ("by_author", "cheap"))
+
     @mistake(shows="three")
     def total_of_everything(self, seen: Seen) -> bool:
         """`total` counts the whole table, whatever was asked for: the SELECT that counts knows
         nothing of the filters. Count the query that you have narrowed:
         `select(func.count()).select_from(query.subquery())`."""
         counted = [_total(seen.step(name)) for name in ("plain", "three", "nobodys")]
-        return counted == [len(seen["books"])] * 3
+        return _exact(seen, "by_author") and counted == [len(seen["books"])] * 3
 
     @mistake(shows="plain")
     def total_of_the_page(self, seen: Seen) -> bool:
@@ -631,13 +649,12 @@ class ChangeWhatWasSent(Exercise):
 
     @mistake(shows="all", marks=("commit",))
     def commits_itself(self, seen: Seen) -> bool:
-        """Your endpoint commits, and then goes on in a session whose `with ... begin()` block in
-        `get_session` was to do that: "Can't operate on closed transaction". Leave the commit to
-        it; for the complaint, `session.flush()` is enough."""
+        """Your endpoint commits. That ends the transaction whose `with ... begin()` block stands in
+        `get_session`, and the book can no longer be read for the answer. Leave the commit to that
+        block; for the complaint, `session.flush()` is enough."""
         every = seen.step("all")
-        # Where nothing but the answer's schema reads the book again, the complaint is its own.
-        unread = every.error == "ResponseValidationError" and every.timeline.commits > 0
-        return unread or "closed transaction" in every.error_message
+        unread = every.error == "ResponseValidationError" or every.body == {}
+        return unread and every.timeline.commits > 0
 
     @mistake(shows="all")
     def not_a_book(self, seen: Seen) -> bool:
@@ -676,9 +693,9 @@ class ChangeWhatWasSent(Exercise):
 
     @mistake(shows="erase")
     def cannot_erase(self, seen: Seen) -> bool:
-        """A blurb of null was sent, to erase it, and was ignored: `exclude_none=True`, like
-        `if value is not None`, takes null for *not sent*. They are two wishes. Ask whether it was
-        sent: `model_dump(exclude_unset=True)`."""
+        """A blurb of null was sent, to erase it, and was ignored: `exclude_none`,
+        `exclude_defaults` and `if value is not None` all take null for *not sent*. They are two
+        wishes. Ask whether it was sent: `model_dump(exclude_unset=True)`."""
         erase, row = seen.step("erase"), seen["after"]["erase"]
         return erase.status == 200 and row == seen["before"]["erase"] and _title_was_changed(seen)
 
@@ -846,18 +863,17 @@ class NoOrphans(Exercise):
 
     @mistake(shows="deleted", marks=("sql",))
     def refused_by_not_null(self, seen: Seen) -> bool:
-        """NOT NULL now saves the children, and with them the club: nothing can be deleted, and the
-        client hears 500. The ORM still takes the children away first, with the UPDATE on the
-        timeline. Say on the relationship what shall become of them: `cascade="all,
-        delete-orphan"`."""
-        return "NOT NULL constraint failed" in seen.step("deleted").error_message
+        """NOT NULL now saves the children, and with them the club, which cannot be deleted any
+        more. The ORM still takes the children away first, with the UPDATE on the timeline. Say on
+        the relationship what shall become of them: `cascade="all, delete-orphan"`."""
+        return _refused(seen, "NOT NULL constraint failed")
 
     @mistake(shows="deleted", marks=("sql",))
     def parents_first(self, seen: Seen) -> bool:
-        """The database refused: a parent was deleted while it still had children, and the client
-        heard 500. Delete from the bottom (notes, meetings, club), or have the database take them
-        along, with `ondelete="CASCADE"` on **both** foreign keys."""
-        return "FOREIGN KEY constraint failed" in seen.step("deleted").error_message
+        """The database refused: a parent was to be deleted while it still had children. Delete
+        from the bottom (notes, meetings, club), or have the database take them along, with
+        `ondelete="CASCADE"` on **both** foreign keys."""
+        return _refused(seen, "FOREIGN KEY constraint failed")
 
     @mistake(shows="deleted", marks=("sql",))
     def only_one_step_down(self, seen: Seen) -> bool:
@@ -873,7 +889,7 @@ class NoOrphans(Exercise):
         them away from the club, with the UPDATE on the timeline that sets `club_id` to NULL. That
         is the default of a relationship. Say what you want instead: `cascade="all,
         delete-orphan"`; and a `club_id` that cannot be NULL would have told you."""
-        return _takes_away(seen) and seen["after"]["deleted"]["meeting"] > 0
+        return _takes_away(seen) and seen["orphans"]["meeting"] > 0
 
     @mistake(shows="deleted")
     def set_to_null(self, seen: Seen) -> bool:
@@ -1102,6 +1118,12 @@ def _takes_away(seen: Seen) -> bool:
         sql.startswith(("UPDATE meeting SET club_id", "UPDATE note SET meeting_id"))
         for sql in seen.step("deleted").timeline.writes
     )
+
+
+def _refused(seen: Seen, constraint: str) -> bool:
+    """Whether the database refused a statement of the DELETE for that reason."""
+    sent = seen.step("deleted").timeline.of("sql")
+    return any(constraint in str(entry["failed"]) for entry in sent)
 
 
 def _complaints(body: Any) -> list[dict[str, Any]]:
