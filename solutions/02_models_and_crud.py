@@ -6,8 +6,8 @@
 #
 # It is 2 a.m. A script has just corrected the spelling of three hundred titles, one `PATCH` each, and each was answered
 # with 200. Those three hundred books no longer have a blurb. Nobody is woken up: there is nothing in the log, since
-# nothing has failed. That is the kind of bug in this lesson. Hardly one of them raises an exception, so you will
-# have to look at what was really sent.
+# nothing has failed. That is the kind of bug in this lesson. Hardly one of them raises an exception, so you will have
+# to look at what was really sent.
 
 # %% tags=["setup"]
 import warnings
@@ -106,9 +106,9 @@ with Session(careless) as session:
 # %% [markdown]
 # Three orphans. From now on whatever says `book.author.name` answers 500.
 #
-# SQLite [enforces foreign keys only where it is told to](https://www.sqlite.org/foreignkeys.html#fk_enable), and it must
-# be told on **every connection**, since the setting is not kept in the database. The pool opens the connections, so the
-# place to say it is the engine's `connect` event:
+# SQLite [enforces foreign keys only where it is told to](https://www.sqlite.org/foreignkeys.html#fk_enable), and it
+# must be told on **every connection**, since the setting is not kept in the database. The pool opens the connections,
+# so the place to say it is the engine's `connect` event:
 
 # %% tags=["setup"]
 def strict_engine() -> Engine:
@@ -145,9 +145,9 @@ with Session(careless) as session:
     print("foreign_keys =", session.scalar(text("PRAGMA foreign_keys")))
 
 # %% [markdown]
-# Off. Within a transaction the `PRAGMA` does
-# [nothing, and without a word](https://www.sqlite.org/pragma.html#pragma_foreign_keys). The event runs before there can
-# be a transaction. (PostgreSQL always looks. You only have to do this for SQLite, and only notice when it is missing.)
+# Off. Within a transaction the `PRAGMA` does [nothing, and without a
+# word](https://www.sqlite.org/pragma.html#pragma_foreign_keys). The event runs before there can be a transaction.
+# (PostgreSQL always looks. You only have to do this for SQLite, and only notice when it is missing.)
 #
 # ## Both ends of a string
 #
@@ -362,9 +362,9 @@ with trace(nested, engine) as seen:
 seen
 
 # %% [markdown]
-# Four, three of them after your `return`: a relationship is loaded when somebody looks, and `response_model` looks. With
-# three books you do not feel it. With three hundred you do, and it is called N+1; lesson 09 counts and cures it. Until
-# then keep answers flat, as `BookOut` is.
+# Four, three of them after your `return`: a relationship is loaded when somebody looks, and `response_model` looks.
+# With three books you do not feel it. With three hundred you do, and it is called N+1; lesson 09 counts and cures it.
+# Until then keep answers flat, as `BookOut` is.
 #
 # ## Turning the page
 #
@@ -394,11 +394,11 @@ with engine.begin() as connection:
 print("page 2:", titles(dearest.limit(2).offset(2)))
 
 # %% [markdown]
-# Two books you have just seen, and two that you will never see. Four books cost 1200, and you did not say in which order *those* were to come. So any order
-# is right, a different one each time, and the index brought another. On PostgreSQL it does not take an index: an edited row or a busy
-# server is enough, and its manual
-# [warns of it](https://www.postgresql.org/docs/current/queries-limit.html). The cure is an order that leaves nothing open, a **total order**, and the
-# primary key makes any order total:
+# Two books you have just seen, and two that you will never see. Four books cost 1200, and you did not say in which
+# order *those* were to come. So any order is right, a different one each time, and the index brought another. On
+# PostgreSQL it does not take an index: an edited row or a busy server is enough, and its manual [warns of
+# it](https://www.postgresql.org/docs/current/queries-limit.html). The cure is an order that leaves nothing open, a
+# **total order**, and the primary key makes any order total:
 
 # %%
 total_order = select(Book).order_by(Book.price.desc(), Book.id)
@@ -422,9 +422,9 @@ with SessionLocal.begin() as session:
 print("page 2:", titles(newest.limit(3).offset(3)))
 
 # %% [markdown]
-# *Felix Holt* etc. `OFFSET 3` does not mean "after the three that I have seen" but "count three from the top, now". And it does
-# count them: page 1000 reads the 999 before it. That is the price of pages that one can jump to by number. "After the last one
-# I have seen" is called keyset paging; lesson 10 builds it.
+# *Felix Holt* etc. `OFFSET 3` does not mean "after the three that I have seen" but "count three from the top, now". And
+# it does count them: page 1000 reads the 999 before it. That is the price of pages that one can jump to by number.
+# "After the last one I have seen" is called keyset paging; lesson 10 builds it.
 #
 # ## How much is a page?
 #
@@ -435,9 +435,9 @@ restock()
 print(len(titles(select(Book).limit(-1))), "books")
 
 # %% [markdown]
-# To SQLite a negative limit is none, and the whole table goes out. (PostgreSQL refuses, which your client hears as a 500.) So does
-# `limit=1000000`. A number from outside needs a floor and a ceiling, and a sort order is a choice from a list. Both are said
-# in the signature, and FastAPI answers 422 for you:
+# To SQLite a negative limit is none, and the whole table goes out. (PostgreSQL refuses, which your client hears as a
+# 500.) So does `limit=1000000`. A number from outside needs a floor and a ceiling, and a sort order is a choice from a
+# list. Both are said in the signature, and FastAPI answers 422 for you:
 
 # %%
 bounded = FastAPI()
@@ -467,7 +467,8 @@ for query in ("", "?limit=5&sort=price", "?limit=-1", "?limit=101", "?sort=hashe
 # - the answer is a `Page`, whose `total` counts **all** books that match;
 # - the database does the counting and the cutting: no more books are read than are shown.
 #
-# A `query = query.where(...)` narrows what was there before, and `select(func.count()).select_from(query.subquery())` counts it.
+# A `query = query.where(...)` narrows what was there before, and `select(func.count()).select_from(query.subquery())`
+# counts it.
 
 # %% exercise="02.list"
 class Page(BaseModel):
@@ -509,16 +510,16 @@ def list_books(
 check("02.list")
 
 # %% [markdown]
-# An envelope (`total` beside `books`) or a bare list and an `X-Total-Count` header? The envelope can grow, and shows up in
-# the docs; the header leaves the body a plain list, and browsers hide it from other origins unless you
-# [expose it](https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Access-Control-Expose-Headers). Either counts all matches at each page. When
-# that gets slow, ask whether anybody reads the number.
+# An envelope (`total` beside `books`) or a bare list and an `X-Total-Count` header? The envelope can grow, and shows up
+# in the docs; the header leaves the body a plain list, and browsers hide it from other origins unless you [expose
+# it](https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Access-Control-Expose-Headers). Either counts
+# all matches at each page. When that gets slow, ask whether anybody reads the number.
 
 # %% [markdown]
 # # 3. Changing a part
 #
-# `PUT` replaces the whole book; `PATCH` changes what was sent. Here is the endpoint that the script from 2 a.m. talked to. Both
-# fields may be left out, so both have a default:
+# `PUT` replaces the whole book; `PATCH` changes what was sent. Here is the endpoint that the script from 2 a.m. talked
+# to. Both fields may be left out, so both have a default:
 
 # %%
 class Correction(BaseModel):
@@ -548,7 +549,8 @@ seen
 # Read the UPDATE. The script sent a title. The schema filled in what was not sent, and `model_dump()` gives out the
 # schema's defaults as if somebody had asked for them. 200.
 #
-# Three ways to dump are on offer. **Predict** what each makes of a title that was sent, and a blurb that is to be *erased*:
+# Three ways to dump are on offer. **Predict** what each makes of a title that was sent, and a blurb that is to be
+# *erased*:
 
 # %%
 change = Correction.model_validate({"title": "Romola", "blurb": None})
@@ -560,8 +562,8 @@ change = Correction.model_validate({"title": "Romola"})
 print("not sent at all:              ", change.model_dump(exclude_unset=True))
 
 # %% [markdown]
-# `exclude_none` is the cure that forums offer, and it cannot erase a thing: `null` and *not sent* are different wishes. Pydantic
-# remembers which fields were set, and `exclude_unset` asks it.
+# `exclude_none` is the cure that forums offer, and it cannot erase a thing: `null` and *not sent* are different wishes.
+# Pydantic remembers which fields were set, and `exclude_unset` asks it.
 #
 # That leaves one hole. A title may be left out, but it may not be `null`:
 
@@ -582,9 +584,9 @@ except IntegrityError as error:
     print(error.orig)
 
 # %% [markdown]
-# A 500 for a client's mistake. `str | None` says that `null` is fine; it was only written to have something to put behind the `=`. There is a value for
-# *nothing was said*, `MISSING`, and it is not `None` (Pydantic 2.14; before that people wrote `title: str = ""`, since a default is not validated and
-# `exclude_unset` never lets it out):
+# A 500 for a client's mistake. `str | None` says that `null` is fine; it was only written to have something to put
+# behind the `=`. There is a value for *nothing was said*, `MISSING`, and it is not `None` (Pydantic 2.14; before that
+# people wrote `title: str = ""`, since a default is not validated and `exclude_unset` never lets it out):
 
 # %%
 class Change(BaseModel):
@@ -599,8 +601,8 @@ for sent in ({"blurb": None}, {"title": None}):
         print(sent, "->", str(error).splitlines()[2].strip())
 
 # %% [markdown]
-# One more thing about that loop: `setattr` sets whatever the schema lets in. Keep `id`, `is_admin` and their like out of it, and never
-# loop over a bare `dict`. Lesson 11 attacks an endpoint that does.
+# One more thing about that loop: `setattr` sets whatever the schema lets in. Keep `id`, `is_admin` and their like out
+# of it, and never loop over a bare `dict`. Lesson 11 attacks an endpoint that does.
 
 # %% [markdown]
 # ## Exercise 2.3: change only what was sent
@@ -652,8 +654,8 @@ check("02.patch")
 # %% [markdown]
 # # 4. Deleting
 #
-# An author goes. What becomes of her books? You decide that in two places, the relationship and the foreign key, and both have a default. Here are
-# the two tables again, made to order, and what is sent when the author is deleted:
+# An author goes. What becomes of her books? You decide that in two places, the relationship and the foreign key, and
+# both have a default. Here are the two tables again, made to order, and what is sent when the author is deleted:
 
 # %%
 def delete_an_author(nullable: bool = False, ondelete: str | None = None, **options: Any) -> Any:
@@ -695,32 +697,36 @@ def delete_an_author(nullable: bool = False, ondelete: str | None = None, **opti
 
 
 # %% [markdown]
-# **Predict** for the models as they stand above, without any setting: are the books deleted too, or is the author refused?
+# **Predict** for the models as they stand above, without any setting: are the books deleted too, or is the author
+# refused?
 
 # %%
 delete_an_author()
 
 # %% [markdown]
-# Refused, but read by what. There is an **UPDATE** that you never wrote: the ORM takes the books away from their author before it deletes
-# her, by setting `author_id` to NULL. Only `NOT NULL` stood in the way. **Predict** the same where it does not:
+# Refused, but read by what. There is an **UPDATE** that you never wrote: the ORM takes the books away from their author
+# before it deletes her, by setting `author_id` to NULL. Only `NOT NULL` stood in the way. **Predict** the same where it
+# does not:
 
 # %%
 delete_an_author(nullable=True)
 
 # %% [markdown]
-# No error, and three orphans, in a database that enforces its foreign keys. NULL refers to nothing, so there is nothing to enforce.
+# No error, and three orphans, in a database that enforces its foreign keys. NULL refers to nothing, so there is nothing
+# to enforce.
 #
 # ## The ORM deletes
 #
-# `cascade="all, delete-orphan"` on the *one* side says that a book is a part of its author, to be deleted with her, or when it is taken from her
-# list:
+# `cascade="all, delete-orphan"` on the *one* side says that a book is a part of its author, to be deleted with her, or
+# when it is taken from her list:
 
 # %%
 delete_an_author(cascade="all, delete-orphan")
 
 # %% [markdown]
-# Right, and thorough: it loads every book, and deletes each by its id. For a thousand books that is a thousand loaded rows. And it
-# happens only here, in a session. `session.execute(delete(Author))`, or a colleague with `psql`, knows nothing of it.
+# Right, and thorough: it loads every book, and deletes each by its id. For a thousand books that is a thousand loaded
+# rows. And it happens only here, in a session. `session.execute(delete(Author))`, or a colleague with `psql`, knows
+# nothing of it.
 #
 # ## The database deletes
 #
@@ -730,20 +736,20 @@ delete_an_author(cascade="all, delete-orphan")
 delete_an_author(ondelete="CASCADE")
 
 # %% [markdown]
-# The same UPDATE as before, and the same refusal: the ORM does not know that it can leave this to the database, and gets there first. `passive_deletes=True`
-# tells it:
+# The same UPDATE as before, and the same refusal: the ORM does not know that it can leave this to the database, and
+# gets there first. `passive_deletes=True` tells it:
 
 # %%
 delete_an_author(ondelete="CASCADE", cascade="all, delete-orphan", passive_deletes=True)
 
 # %% [markdown]
-# One DELETE. The books went without passing through Python. (Those that the session had loaded already are deleted by the session, so that it does not go on believing in
-# them.)
+# One DELETE. The books went without passing through Python. (Those that the session had loaded already are deleted by
+# the session, so that it does not go on believing in them.)
 #
 # ## Nobody deletes
 #
-# Often the right answer is no: who deletes an author of books that are in open orders has clicked on the wrong button. `passive_deletes="all"` keeps the ORM's
-# hands off, and the foreign key refuses:
+# Often the right answer is no: who deletes an author of books that are in open orders has clicked on the wrong button.
+# `passive_deletes="all"` keeps the ORM's hands off, and the foreign key refuses:
 
 # %%
 delete_an_author(passive_deletes="all")
@@ -763,8 +769,9 @@ delete_an_author(passive_deletes="all")
 # %% [markdown]
 # ## Exercise 2.4: no orphans
 #
-# Dog-Eared has reading clubs, which have meetings, of which there are notes. `DELETE /clubs/{club_id}` answers 204, and since it went live the table of meetings
-# fills up with meetings of no club. Find out why, and mend it, in the models, in the endpoint, or in both:
+# Dog-Eared has reading clubs, which have meetings, of which there are notes. `DELETE /clubs/{club_id}` answers 204, and
+# since it went live the table of meetings fills up with meetings of no club. Find out why, and mend it, in the models,
+# in the endpoint, or in both:
 #
 # - a club goes together with its meetings and their notes; 204;
 # - other clubs keep theirs; an unknown club is a 404;
@@ -1047,15 +1054,18 @@ print(client.delete("/copies/1").status_code, client.get("/copies/1").status_cod
 #
 # ## In production
 #
-# - PostgreSQL enforces foreign keys, and makes no index for them: hence `index=True`. Without it, each deleted parent reads the whole table of children.
+# - PostgreSQL enforces foreign keys, and makes no index for them: hence `index=True`. Without it, each deleted parent
+#   reads the whole table of children.
 # - NULLs sort first on SQLite and last on PostgreSQL (ascending). Say `.nulls_last()` where it matters.
-# - `icontains()`, for a search, knows no difference between upper and lower case; on SQLite only for ASCII, so that *émile* does not find *Émile*.
-# - Many a shop never deletes: a `deleted_at` column, and a filter in every query. It is a trade: nothing is lost, and `UNIQUE` counts the dead as well.
+# - `icontains()`, for a search, knows no difference between upper and lower case; on SQLite only for ASCII, so that
+#   *émile* does not find *Émile*.
+# - Many a shop never deletes: a `deleted_at` column, and a filter in every query. It is a trade: nothing is lost, and
+#   `UNIQUE` counts the dead as well.
 #
 # ## Read more
 #
 # - SQLAlchemy: [Basic relationship patterns](https://docs.sqlalchemy.org/en/21/orm/basic_relationships.html),
 #   [Cascades](https://docs.sqlalchemy.org/en/21/orm/cascades.html)
-# - FastAPI: [Body updates](https://fastapi.tiangolo.com/tutorial/body-updates/),
-#   [Query parameters and validation](https://fastapi.tiangolo.com/tutorial/query-params-str-validations/)
+# - FastAPI: [Body updates](https://fastapi.tiangolo.com/tutorial/body-updates/), [Query parameters and
+#   validation](https://fastapi.tiangolo.com/tutorial/query-params-str-validations/)
 # - SQLite: [Foreign key support](https://www.sqlite.org/foreignkeys.html)
