@@ -6,8 +6,8 @@
 #
 # It is 2 a.m. A script has just corrected the spelling of three hundred titles, one `PATCH` each, and each was answered
 # with 200. Those three hundred books no longer have a blurb. Nobody is woken up: there is nothing in the log, since
-# nothing has failed. That is the kind of bug in this lesson. Hardly one of them raises an exception, so you will have
-# to look at what was really sent.
+# nothing has failed. Most bugs in this lesson are of that kind. They raise nothing, so you will look at what was really
+# sent.
 
 # %% tags=["setup"]
 import warnings
@@ -191,8 +191,8 @@ with warnings.catch_warnings(record=True) as said:
 print(*(str(one.message).split(". ")[0] for one in said), sep="\n")
 
 # %% [markdown]
-# It does not know until it has been to the database and back, and your code in between believes the wrong end. The
-# warning says so in its own way: both write to one column, and neither knows of the other. Read it as *tie these two*.
+# Not until it has been to the database and back, and your code in between believes the wrong end. The warning says so
+# in its own way: both ends write to one column, and neither knows of the other. Read it as *tie these two*.
 #
 # (A book with several tags, a tag on several books: that takes a table in between and `relationship(secondary=...)`;
 # [Basic relationship patterns](https://docs.sqlalchemy.org/en/21/orm/basic_relationships.html#many-to-many) has it.)
@@ -245,7 +245,7 @@ check("02.relationship")
 # %% [markdown]
 # # 2. In, out, and in pages
 #
-# Create and read you know from lesson 01: a schema in, a schema out, `flush` for the id and for the complaint.
+# Creating and reading you know from lesson 01: a schema in, a schema out, and a `flush` for the id and the complaint.
 
 # %% tags=["setup"]
 def get_session() -> Iterator[Session]:
@@ -362,9 +362,9 @@ with trace(nested, engine) as seen:
 seen
 
 # %% [markdown]
-# Four, three of them after your `return`: a relationship is loaded when somebody looks, and `response_model` looks.
-# With three books you do not feel it. With three hundred you do, and it is called N+1; lesson 09 counts and cures it.
-# Until then keep answers flat, as `BookOut` is.
+# Four, and three of them after your `return`: a relationship is loaded when somebody looks, and `response_model` looks.
+# With three books you do not feel it; with three hundred you do. It is called N+1, and lesson 09 cures it. Until then
+# keep answers flat, as `BookOut` is.
 #
 # ## Turning the page
 #
@@ -382,30 +382,29 @@ print("page 1:", titles(dearest.limit(4)))
 print("page 2:", titles(dearest.limit(4).offset(4)))
 
 # %% [markdown]
-# Eight books, each once. Now somebody makes this list quicker, with an index on the price, just after you have read
-# page 1. The books are the same, and so are their prices. **Predict** page 2.
+# Eight books, each once. Now two to a page; and when you have read page 1, somebody adds an index on the price, to make
+# this very list quicker. No book has changed, and no price. **Predict** page 2.
 
 # %%
 print("page 1:", titles(dearest.limit(2)))
 
 with engine.begin() as connection:
-    connection.execute(text("CREATE INDEX quicker ON book (price)"))
+    connection.execute(text("CREATE INDEX IF NOT EXISTS quicker ON book (price)"))
 
 print("page 2:", titles(dearest.limit(2).offset(2)))
 
 # %% [markdown]
-# Two books you have just seen, and two that you will never see. Four books cost 1200, and you did not say in which
-# order *those* were to come. So any order is right, a different one each time, and the index brought another. On
-# PostgreSQL it does not take an index: an edited row or a busy server is enough, and its manual [warns of
-# it](https://www.postgresql.org/docs/current/queries-limit.html). The cure is an order that leaves nothing open, a
-# **total order**, and the primary key makes any order total:
+# The two that you have just seen, and the other two at that price you will never see. Four books cost 1200, and you did
+# not say in which order *those* were to come. So any order is right, and it need not be the same one twice.
+# ([PostgreSQL's manual](https://www.postgresql.org/docs/current/queries-limit.html) says the same of PostgreSQL, index
+# or no index.) What you want leaves nothing open: a **total order**. The primary key at its end makes any order total:
 
 # %%
 total_order = select(Book).order_by(Book.price.desc(), Book.id)
 print("page 1:", titles(total_order.limit(2)))
 
 with engine.begin() as connection:
-    connection.execute(text("DROP INDEX quicker"))
+    connection.execute(text("DROP INDEX IF EXISTS quicker"))
 
 print("page 2:", titles(total_order.limit(2).offset(2)))
 
@@ -422,9 +421,9 @@ with SessionLocal.begin() as session:
 print("page 2:", titles(newest.limit(3).offset(3)))
 
 # %% [markdown]
-# *Felix Holt* etc. `OFFSET 3` does not mean "after the three that I have seen" but "count three from the top, now". And
-# it does count them: page 1000 reads the 999 before it. That is the price of pages that one can jump to by number.
-# "After the last one I have seen" is called keyset paging; lesson 10 builds it.
+# *Silas Marner*, again. `OFFSET 3` does not mean "after those that I have seen" but "three from the top, as of now".
+# And the database does count them off: page 1000 reads the 999 before it. That is the price of pages that one can jump
+# to by number. "After the last one that I have seen" is keyset paging, and lesson 10 builds it.
 #
 # ## How much is a page?
 #
@@ -435,9 +434,9 @@ restock()
 print(len(titles(select(Book).limit(-1))), "books")
 
 # %% [markdown]
-# To SQLite a negative limit is none, and the whole table goes out. (PostgreSQL refuses, which your client hears as a
-# 500.) So does `limit=1000000`. A number from outside needs a floor and a ceiling, and a sort order is a choice from a
-# list. Both are said in the signature, and FastAPI answers 422 for you:
+# To SQLite a negative limit is [no limit](https://www.sqlite.org/lang_select.html#limitoffset), and the whole table
+# goes out; with `limit=1000000` it goes out of any database. A number from outside needs a floor and a ceiling, and a
+# sort order is a choice from a list. Both are said in the signature, and FastAPI answers 422 for you:
 
 # %%
 bounded = FastAPI()
@@ -510,16 +509,16 @@ def list_books(
 check("02.list")
 
 # %% [markdown]
-# An envelope (`total` beside `books`) or a bare list and an `X-Total-Count` header? The envelope can grow, and shows up
-# in the docs; the header leaves the body a plain list, and browsers hide it from other origins unless you [expose
-# it](https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Access-Control-Expose-Headers). Either counts
-# all matches at each page. When that gets slow, ask whether anybody reads the number.
+# An envelope, with `total` beside `books`, or a bare list and an `X-Total-Count` header? The envelope can grow, and
+# shows in the docs. The header leaves the body a plain list, and browsers hide it from other origins unless you [expose
+# it](https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Access-Control-Expose-Headers). Both count all
+# matches at each page. When that gets slow, ask whether anybody reads the number.
 
 # %% [markdown]
 # # 3. Changing a part
 #
-# `PUT` replaces the whole book; `PATCH` changes what was sent. Here is the endpoint that the script from 2 a.m. talked
-# to. Both fields may be left out, so both have a default:
+# `PUT` replaces the whole book, `PATCH` changes what was sent. Here is the endpoint that the script talked to at 2 a.m.
+# Both fields may be left out, so both have a default:
 
 # %%
 class Correction(BaseModel):
@@ -546,11 +545,10 @@ with trace(night, engine) as seen:
 seen
 
 # %% [markdown]
-# Read the UPDATE. The script sent a title. The schema filled in what was not sent, and `model_dump()` gives out the
-# schema's defaults as if somebody had asked for them. 200.
+# Read the UPDATE. The script sent a title. The schema filled in what was not sent, `model_dump()` gave that out as if
+# somebody had asked for it, and the answer is 200.
 #
-# Three ways to dump are on offer. **Predict** what each makes of a title that was sent, and a blurb that is to be
-# *erased*:
+# There are three ways to dump. **Predict** what each makes of a new title and a blurb that is to be *erased*:
 
 # %%
 change = Correction.model_validate({"title": "Romola", "blurb": None})
@@ -562,8 +560,8 @@ change = Correction.model_validate({"title": "Romola"})
 print("not sent at all:              ", change.model_dump(exclude_unset=True))
 
 # %% [markdown]
-# `exclude_none` is the cure that forums offer, and it cannot erase a thing: `null` and *not sent* are different wishes.
-# Pydantic remembers which fields were set, and `exclude_unset` asks it.
+# `exclude_none` is offered as the cure in many a forum, and it cannot erase: `null` and *not sent* are different
+# wishes. Pydantic remembers which fields were set, and `exclude_unset` asks it.
 #
 # That leaves one hole. A title may be left out, but it may not be `null`:
 
@@ -584,9 +582,9 @@ except IntegrityError as error:
     print(error.orig)
 
 # %% [markdown]
-# A 500 for a client's mistake. `str | None` says that `null` is fine; it was only written to have something to put
-# behind the `=`. There is a value for *nothing was said*, `MISSING`, and it is not `None` (Pydantic 2.14; before that
-# people wrote `title: str = ""`, since a default is not validated and `exclude_unset` never lets it out):
+# That is a 500 for a client's mistake. The type says that `null` is fine, only because something had to stand behind
+# the `=`. But there is a value for *nothing was said*, and it is not `None`. It is `MISSING`, in Pydantic since 2.14.
+# (Before, people wrote `title: str = ""`. That does as well: `exclude_unset` never lets the default out.)
 
 # %%
 class Change(BaseModel):
@@ -601,8 +599,8 @@ for sent in ({"blurb": None}, {"title": None}):
         print(sent, "->", str(error).splitlines()[2].strip())
 
 # %% [markdown]
-# One more thing about that loop: `setattr` sets whatever the schema lets in. Keep `id`, `is_admin` and their like out
-# of it, and never loop over a bare `dict`. Lesson 11 attacks an endpoint that does.
+# One more thing about that loop: it sets whatever the schema lets in. Keep `id`, `is_admin` and their like out of the
+# schema, and never loop over a bare `dict`; lesson 11 attacks an endpoint that does.
 
 # %% [markdown]
 # ## Exercise 2.3: change only what was sent
@@ -655,7 +653,7 @@ check("02.patch")
 # # 4. Deleting
 #
 # An author goes. What becomes of her books? You decide that in two places, the relationship and the foreign key, and
-# both have a default. Here are the two tables again, made to order, and what is sent when the author is deleted:
+# both have a default. Here are the two tables again, made to order:
 
 # %%
 def delete_an_author(nullable: bool = False, ondelete: str | None = None, **options: Any) -> Any:
@@ -682,7 +680,8 @@ def delete_an_author(nullable: bool = False, ondelete: str | None = None, **opti
     engine = strict_engine()
     Base.metadata.create_all(engine)
     with Session(engine) as session, session.begin():
-        session.add(Author(id=1, name="Jane Austen", books=[Book(title="Emma"), Book(title="Persuasion"), Book(title="Sanditon")]))
+        titles = "Emma", "Persuasion", "Sanditon"
+        session.add(Author(id=1, name="Jane Austen", books=[Book(title=title) for title in titles]))
 
     with trace(engine) as seen:
         try:
@@ -697,16 +696,15 @@ def delete_an_author(nullable: bool = False, ondelete: str | None = None, **opti
 
 
 # %% [markdown]
-# **Predict** for the models as they stand above, without any setting: are the books deleted too, or is the author
-# refused?
+# **Predict**, for the models as they are, without any setting: do the books go too, or is it refused?
 
 # %%
 delete_an_author()
 
 # %% [markdown]
-# Refused, but read by what. There is an **UPDATE** that you never wrote: the ORM takes the books away from their author
-# before it deletes her, by setting `author_id` to NULL. Only `NOT NULL` stood in the way. **Predict** the same where it
-# does not:
+# Refused, but look at what was. There is an **UPDATE** that you never wrote: before it deletes the author, the ORM
+# takes her books away from her, by setting their `author_id` to NULL. Only the `NOT NULL` stood in the way. **Predict**
+# what happens without it:
 
 # %%
 delete_an_author(nullable=True)
@@ -717,39 +715,38 @@ delete_an_author(nullable=True)
 #
 # ## The ORM deletes
 #
-# `cascade="all, delete-orphan"` on the *one* side says that a book is a part of its author, to be deleted with her, or
-# when it is taken from her list:
+# `cascade="all, delete-orphan"`, on the side of the *one*, says that books are parts of their author: deleted with her,
+# and also when taken off her list.
 
 # %%
 delete_an_author(cascade="all, delete-orphan")
 
 # %% [markdown]
-# Right, and thorough: it loads every book, and deletes each by its id. For a thousand books that is a thousand loaded
-# rows. And it happens only here, in a session. `session.execute(delete(Author))`, or a colleague with `psql`, knows
-# nothing of it.
+# Right, and thorough: it loads every book, and deletes each by its id. A thousand books are a thousand rows, loaded in
+# order to be deleted. And it happens only here, in a session: `session.execute(delete(Author))` knows nothing of it,
+# nor does a colleague with `psql`.
 #
 # ## The database deletes
 #
-# `ondelete="CASCADE"` on the foreign key has the database do it, whoever asks. **Predict** what is sent:
+# `ondelete="CASCADE"` on the foreign key has the database do it, whoever asks. **Predict** what the session sends:
 
 # %%
 delete_an_author(ondelete="CASCADE")
 
 # %% [markdown]
-# The same UPDATE as before, and the same refusal: the ORM does not know that it can leave this to the database, and
-# gets there first. `passive_deletes=True` tells it:
+# The same UPDATE, and the same refusal. The database would have seen to it, and the ORM got there first.
+# `passive_deletes=True` tells it to leave alone what it has not loaded:
 
 # %%
 delete_an_author(ondelete="CASCADE", cascade="all, delete-orphan", passive_deletes=True)
 
 # %% [markdown]
-# One DELETE. The books went without passing through Python. (Those that the session had loaded already are deleted by
-# the session, so that it does not go on believing in them.)
+# One DELETE, and the books went without passing through Python.
 #
 # ## Nobody deletes
 #
-# Often the right answer is no: who deletes an author of books that are in open orders has clicked on the wrong button.
-# `passive_deletes="all"` keeps the ORM's hands off, and the foreign key refuses:
+# Often the right answer is no. Whoever deletes an author whose books are in open orders has clicked on the wrong
+# button. With `passive_deletes="all"` the ORM keeps its hands off, and the foreign key refuses:
 
 # %%
 delete_an_author(passive_deletes="all")
@@ -763,15 +760,15 @@ delete_an_author(passive_deletes="all")
 # | worth more than the click: orders of a customer | `passive_deletes="all"` | nothing, or `ondelete="RESTRICT"` |
 # | fine on their own: books on a shelf that is taken down | `passive_deletes=True` | `ondelete="SET NULL"`, nullable |
 #
-# `ondelete` is a part of the table. On a table that exists it takes a migration, `create_all` will not do it.
+# `ondelete` is a part of the table: where the table exists already, it takes a migration.
 # ([Cascades](https://docs.sqlalchemy.org/en/21/orm/cascades.html#using-foreign-key-on-delete-cascade-with-orm-relationships))
 
 # %% [markdown]
 # ## Exercise 2.4: no orphans
 #
-# Dog-Eared has reading clubs, which have meetings, of which there are notes. `DELETE /clubs/{club_id}` answers 204, and
-# since it went live the table of meetings fills up with meetings of no club. Find out why, and mend it, in the models,
-# in the endpoint, or in both:
+# Dog-Eared has reading clubs; clubs have meetings, and of meetings there are notes. `DELETE /clubs/{club_id}` answers
+# 204, and since it went live there are more and more meetings of no club. Find out why, and mend it, in the models, in
+# the endpoint, or in both:
 #
 # - a club goes together with its meetings and their notes; 204;
 # - other clubs keep theirs; an unknown club is a 404;
@@ -1054,13 +1051,15 @@ print(client.delete("/copies/1").status_code, client.get("/copies/1").status_cod
 #
 # ## In production
 #
-# - PostgreSQL enforces foreign keys, and makes no index for them: hence `index=True`. Without it, each deleted parent
-#   reads the whole table of children.
-# - NULLs sort first on SQLite and last on PostgreSQL (ascending). Say `.nulls_last()` where it matters.
-# - `icontains()`, for a search, knows no difference between upper and lower case; on SQLite only for ASCII, so that
-#   *émile* does not find *Émile*.
-# - Many a shop never deletes: a `deleted_at` column, and a filter in every query. It is a trade: nothing is lost, and
-#   `UNIQUE` counts the dead as well.
+# - PostgreSQL always looks at foreign keys, and [makes no index for
+#   them](https://www.postgresql.org/docs/current/ddl-constraints.html#DDL-CONSTRAINTS-FK): hence `index=True`. Without
+#   it, to delete a parent is to read the whole table of children.
+# - NULLs sort [first on SQLite](https://www.sqlite.org/lang_select.html#orderby) and [last on
+#   PostgreSQL](https://www.postgresql.org/docs/current/queries-order.html). Say `.nulls_last()` where it matters.
+# - `Book.title.icontains(...)` searches whatever the case, but on SQLite that ends with ASCII: *émile* does not find
+#   *Émile*.
+# - Many a shop never deletes: a column `deleted_at`, and a filter in every query. Nothing is lost, and the price is
+#   that no query may forget, and that `UNIQUE` counts the dead as well.
 #
 # ## Read more
 #
