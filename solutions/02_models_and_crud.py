@@ -288,17 +288,23 @@ class BookOut(BaseModel):
 
 def restock() -> None:
     """The shop as it opens: three authors, and eight books at two prices."""
+    names = "George Eliot", "Jane Austen", "Emily Brontë"
+    by_eliot = "Middlemarch", "Romola", "Adam Bede", "Silas Marner", "Felix Holt"
+    books = [("Emma", 2), ("Persuasion", 2), *((title, 1) for title in by_eliot), ("Poems", 3)]
     with SessionLocal.begin() as session:
         session.execute(delete(Book))
         session.execute(delete(Author))
-        for id, name in enumerate(("George Eliot", "Jane Austen", "Emily Brontë"), 1):
-            session.add(Author(id=id, name=name))
-        titles = "Emma", "Persuasion", "Middlemarch", "Romola", "Adam Bede", "Silas Marner", "Felix Holt", "Poems"
-        for id, title in enumerate(titles, 1):
-            author = 2 if id <= 2 else 3 if id == 8 else 1
-            blurb = f"{title}, as you have never read it."
+        session.add_all(Author(id=number, name=name) for number, name in enumerate(names, 1))
+        for number, (title, author) in enumerate(books, 1):
             session.add(
-                Book(id=id, isbn=f"97801{id:08}", title=title, blurb=blurb, price=900 + id % 2 * 300, author_id=author)
+                Book(
+                    id=number,
+                    isbn=f"97801{number:08}",
+                    title=title,
+                    blurb=f"{title}, as you have never read it.",
+                    price=900 + number % 2 * 300,
+                    author_id=author,
+                )
             )
 
 
