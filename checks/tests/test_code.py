@@ -30,7 +30,7 @@ FRONT_ENDS = ("checks.lessons.conftest",)  # `pytest --submission`
 
 @pytest.mark.parametrize(
     "tool",
-    [("ruff", "check", "checks"), ("ruff", "format", "--check", "checks"), ("mypy",)],
+    [("ruff", "check", "checks"), ("ruff", "format", "--check", "checks", "solutions"), ("mypy",)],
     ids=["lint", "format", "types"],
 )
 def test_the_tools_have_nothing_to_say(tool: tuple[str, ...]) -> None:
