@@ -27,7 +27,7 @@ PARTS = {
 
 NAME = re.compile(r"(?P<number>\d\d)_(?P<slug>[a-z0-9]+(?:_[a-z0-9]+)*)")
 
-_MARK = re.compile(r"^[ \t]*#\s*exercise:\s*(\d\d\.\w+)\s*$", re.MULTILINE)
+_MARK = re.compile(r"^[ \t]*#[ \t]*exercise:[ \t]*(\d\d\.\w+)[ \t\r]*$", re.MULTILINE)
 _CHECK = re.compile(r"""^[ \t]*check\(\s*["'](\d\d\.\w+)["']\s*\)""", re.MULTILINE)
 
 
@@ -156,11 +156,6 @@ class Cells:
     answers: dict[str, list[int]] = field(default_factory=dict)
     checks: dict[str, list[int]] = field(default_factory=dict)
 
-    @property
-    def checked(self) -> set[str]:
-        """The exercises that some cell checks."""
-        return set(self.checks)
-
     def at(self, place: int) -> set[str]:
         """The exercises that a cell answers or checks."""
         return {
@@ -169,6 +164,10 @@ class Cells:
             for exercise, places in found.items()
             if place in places
         }
+
+    def checked_at(self, place: int) -> set[str]:
+        """The exercises that a cell checks."""
+        return {exercise for exercise, places in self.checks.items() if place in places}
 
 
 def root() -> Path:
@@ -248,7 +247,7 @@ def exercise_cells(notebook: object) -> Cells:
         if not isinstance(cell, Mapping) or cell.get("cell_type") != "code":
             continue
         source = source_of(cell)
-        marked, checked = _MARK.findall(source), _CHECK.findall(source)
+        marked, checked = answered_in(source), _CHECK.findall(source)
         if not marked and not checked:
             exercise, role = _identity(cell)
             marked = [exercise] if role == "exercise" else []
@@ -257,6 +256,11 @@ def exercise_cells(notebook: object) -> Cells:
         for exercise in dict.fromkeys(checked):
             found.checks.setdefault(exercise, []).append(place)
     return found
+
+
+def answered_in(source: str) -> list[str]:
+    """The exercises that a cell's text says it answers, by their visible marks."""
+    return _MARK.findall(source)
 
 
 def source_of(cell: Mapping[str, Any]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import traceback
-from collections.abc import Collection
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from checks.exercise import Exercise, MissError, Requirement, Seen
@@ -16,7 +17,7 @@ def judge(
     exercise: type[Exercise],
     observed: Observation,
     starter: str,
-    open_before: Collection[str] = (),
+    open_before: Sequence[str] = (),
 ) -> Verdict:
     """What the evidence of one exercise comes to.
 
@@ -24,22 +25,13 @@ def judge(
         exercise: The exercise.
         observed: Its evidence. A forged or broken one gives a fault, never an exception.
         starter: The cell as the lesson ships it, which counts as not attempted.
-        open_before: Those of `exercise.after` that have not passed; they are named instead of
+        open_before: Those of `exercise.after` that have not passed; the first is named instead of
             whatever obscure failure they cause here.
     """
 
     def verdict(status: Status, message: str, **more: Any) -> Verdict:
-        return Verdict(
-            lesson=exercise.lesson(),
-            exercise=exercise.id,
-            title=exercise.title,
-            statement=exercise.statement(),
-            status=status,
-            points=more.pop("points", 0),
-            max_points=exercise.points(),
-            message=message,
-            evidence=observed,
-            **more,
+        return unjudged(exercise, status, message).model_copy(
+            update={"evidence": observed, **more}
         )
 
     attempt = observed.attempt
@@ -58,7 +50,7 @@ def judge(
         if judged["status"] is Status.PASSED or not open_before:
             return verdict(**judged)
     if open_before:
-        first = min(open_before)
+        first = open_before[0]
         return verdict(
             Status.NOT_RUN,
             f'This one stands on {first}, which has not passed yet. Get check("{first}") green '
@@ -73,6 +65,20 @@ def judge(
             "and check again.",
         )
     return verdict(Status.FAILED, _unusable(observed))
+
+
+def unjudged(exercise: type[Exercise], status: Status, message: str) -> Verdict:
+    """A verdict without evidence: on an exercise that nobody could observe."""
+    return Verdict(
+        lesson=exercise.lesson(),
+        exercise=exercise.id,
+        title=exercise.title,
+        statement=exercise.statement(),
+        status=status,
+        points=0,
+        max_points=exercise.points(),
+        message=message,
+    )
 
 
 _OURS = (
@@ -101,17 +107,17 @@ def _not_attempted(observed: Observation, starter: str) -> str | None:
 
 
 def _placeholders(source: str) -> list[int]:
-    try:
-        nodes = ast.walk(ast.parse(source))
-    except (SyntaxError, ValueError):
-        return []
+    parsed = _parsed(source)
+    nodes = ast.walk(parsed) if isinstance(parsed, ast.Module) else ()
     return sorted({n.lineno for n in nodes if isinstance(n, ast.Name) and n.id == "TODO"})
 
 
-def _unusable(observed: Observation) -> str:
-    attempt = observed.attempt
+def _parsed(source: str) -> ast.Module | str:
+    """A cell as Python reads it, or a sentence on why it cannot."""
     try:
-        ast.parse(attempt.source or "")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the learner saw them when the cell ran
+            return ast.parse(source)
     except SyntaxError as error:
         return (
             f"Python cannot read your cell: {error.msg}, line {error.lineno}. Mend that line, run "
@@ -119,6 +125,14 @@ def _unusable(observed: Observation) -> str:
         )
     except ValueError:
         return "Your cell holds a character that Python cannot read. Retype it and check again."
+    except (RecursionError, MemoryError):
+        return "Your cell is nested too deeply for Python. Make it simpler and check again."
+
+
+def _unusable(observed: Observation) -> str:
+    attempt = observed.attempt
+    if isinstance(unreadable := _parsed(attempt.source or ""), str):
+        return unreadable
     if attempt.missing:
         names = ", ".join(f"`{name}`" for name in attempt.missing)
         return (

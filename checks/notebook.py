@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -129,8 +128,7 @@ def _cell_of(exercise: str, names: Names) -> str | None:
     """The exercise's cell as last run, found by its visible mark in the session's history."""
     shell = _shell()
     history = shell.history_manager.input_hist_raw if shell else names.get("In", ())
-    mark = re.compile(rf"^#\s*exercise:\s*{re.escape(exercise)}\s*$", re.MULTILINE)
-    return next((cell for cell in reversed(list(history)) if mark.search(cell)), None)
+    return next((one for one in reversed(history) if exercise in course.answered_in(one)), None)
 
 
 def _judged(entry: course.ExerciseEntry, names: Names, source: str | None) -> Verdict:

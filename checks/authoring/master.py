@@ -20,6 +20,7 @@ _BLOCK = re.compile(
     r"^[ \t]*# END (?P=kind)[ \t]*\n?",
     re.DOTALL | re.MULTILINE,
 )
+_BORDER = re.compile(r"^[ \t]*# (?:BEGIN|END) (?:STARTER|SOLUTION)\b.*$", re.MULTILINE)
 
 
 class MasterError(CourseError):
@@ -54,10 +55,18 @@ def read(path: Path) -> list[Cell]:
     """The cells of a master.
 
     Raises:
-        MasterError: a block is not closed, or an exercise has no starter, no solution or no check.
+        MasterError: a block is not closed or stands where no exercise is, or an exercise has no
+            starter, no solution or no check, or is there twice.
     """
     notebook = jupytext.read(path, fmt="py:percent")
     cells = [_cell(path, raw) for raw in notebook.cells]
+    for cell in cells:
+        for text in (cell.solved, cell.blanked):
+            if border := _BORDER.search(text):
+                raise MasterError(
+                    f"{path.name}: the line `{border[0].strip()}` belongs to no block. A block "
+                    "stands in an exercise's cell, from its BEGIN to its own END, none in another."
+                )
     exercises = [cell.exercise for cell in cells if cell.role == "exercise"]
     checks = [cell.exercise for cell in cells if cell.role == "check"]
     if exercises != checks:
@@ -65,6 +74,8 @@ def read(path: Path) -> list[Cell]:
             f"{path.name}: the exercises {exercises} and the checks {checks} do not match; follow "
             'every `# %% exercise="..."` cell with a `# %% check="..."` cell.'
         )
+    if twice := sorted({one for one in exercises if exercises.count(one) > 1}, key=str):
+        raise MasterError(f"{path.name}: exercise {twice[0]} is there twice; rename one of them.")
     return cells
 
 
@@ -86,6 +97,10 @@ def find(root: Path, number: str | None = None) -> list[Path]:
 def _cell(path: Path, raw: dict[str, object]) -> Cell:
     source, metadata = str(raw["source"]), raw["metadata"]
     assert isinstance(metadata, dict)
+    if wrong := metadata.get("incorrectly_encoded_metadata"):
+        raise MasterError(
+            f'{path.name}: `# %% {wrong}` cannot be read; write it as `# %% exercise="NN.name"`.'
+        )
     tags = tuple(metadata.get("tags", ()))
     if raw["cell_type"] != "code":
         return Cell("prose", source, source, tags=tags)
