@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from checks.observe import tracebacks
 from checks.observe.timeline import Event, Timeline
 
 _request: ContextVar[int] = ContextVar("request", default=0)
@@ -434,6 +435,7 @@ def where(error: BaseException) -> str | None:
     """
     found = None
     walk = error.__traceback__
+    tracebacks.keep(error)
     while walk is not None:
         name = walk.tb_frame.f_code.co_filename
         if is_learners(name):
