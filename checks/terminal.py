@@ -47,7 +47,7 @@ def progress(title: str, quiet: bool = False) -> Iterator[Step]:
 def record(file: Path, verdicts: Sequence[Verdict]) -> None:
     """Write verdicts into the learner's journal when the notebook is the learner's own."""
     if workspace.folder().resolve() in file.resolve().parents:
-        kept = journal(course.root())
+        kept = journal(workspace.folder())
         for verdict in verdicts:
             kept.record(verdict)
 
@@ -70,7 +70,7 @@ def show_report(report: Report) -> None:
         console.print(report.message, style="yellow", markup=False)
     if open_ones:
         console.print()
-        console.print(show.card_rich((started or open_ones)[0]))
+        console.print(show.card_rich((started or open_ones)[0], console.width))
     total = f"\n{report.points:g} of {report.max_points:g} points in {report.file}."
     console.print(total, markup=False)
 
@@ -88,7 +88,7 @@ def show_exercises() -> None:
 
 def show_progress() -> None:
     """The journal, lesson by lesson."""
-    standings = journal(course.root()).standings()
+    standings = journal(workspace.folder()).standings()
     print(show.progress_text(show.progress_rows(course.catalogue(), standings)))
 
 

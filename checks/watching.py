@@ -17,7 +17,7 @@ _EVERY = 0.3  # seconds between looks at the folder
 
 def watch(folder: Path, timeout: float) -> None:
     """Run until `q` or Ctrl-C. Keys: h hint, n next, l list, c check, r reset, q quit."""
-    watching = _Watching(folder, timeout, journal(course.root()))
+    watching = _Watching(folder, timeout, journal(workspace.folder()))
     watching.welcome()
     with pressed() as next_key:
         while (key := next_key(_EVERY)) != "q":
