@@ -30,9 +30,7 @@ def judge(
     """
 
     def verdict(status: Status, message: str, **more: Any) -> Verdict:
-        return unjudged(exercise, status, message).model_copy(
-            update={"evidence": observed, **more}
-        )
+        return unjudged(exercise, status, message).model_copy(update={"evidence": observed, **more})
 
     attempt = observed.attempt
     if reason := _not_attempted(observed, starter):

@@ -49,9 +49,7 @@ def build(path: Path) -> list[str]:
     solved = _keep_stored(_executed(fresh), lesson.solved_notebook)
     _demand(lesson, solved, "passed")  # before anything is written
     made = ((lesson.lesson_notebook, blanked), (lesson.solved_notebook, solved))
-    return [
-        f"{path.parent.name}/{path.name}" for path, notebook in made if _write(path, notebook)
-    ]
+    return [f"{path.parent.name}/{path.name}" for path, notebook in made if _write(path, notebook)]
 
 
 def drift(path: Path, execute: bool = True) -> list[str]:
