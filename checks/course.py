@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import checks
+from checks import blocks
 from checks.errors import CourseError
 from checks.exercise import Exercise
 
@@ -48,34 +48,35 @@ class ExerciseEntry:
         """Lesson and name: `03.tell_the_truth`."""
         return self.card.id
 
-    @cached_property
+    @property
     def starter(self) -> str:
         """The exercise's cell as the lesson ships it.
 
         Raises:
-            CourseError: the lesson has not been built.
+            CourseError: the master does not hold it.
         """
-        return self._cell(self.lesson.lesson_notebook)
+        return self._texts.blanked
 
-    @cached_property
+    @property
     def solution(self) -> str:
         """The exercise's cell as the course solves it.
 
         Raises:
-            CourseError: the lesson has not been built.
+            CourseError: the master does not hold it.
         """
-        return self._cell(self.lesson.solved_notebook)
+        return self._texts.solved
 
-    def _cell(self, path: Path) -> str:
-        try:
-            notebook = json.loads(path.read_bytes())
-            place = exercise_cells(notebook).answers[self.id][0]
-            return source_of(notebook["cells"][place])
-        except (OSError, ValueError, KeyError) as error:
+    @cached_property
+    def _texts(self) -> blocks.Texts:
+        # From the master, not from lessons/: some learners work there.
+        cell = blocks.cell_in(_text(self.lesson.master), self.id)
+        found = blocks.texts(self.id, cell) if cell is not None else None
+        if found is None:
             raise CourseError(
-                f"{path.parent.name}/{path.name} does not hold {self.id}. Build it with "
-                f"`checks build {self.lesson.number}`, or get it back with git."
-            ) from error
+                f"solutions/{self.lesson.name}.py does not hold exercise {self.id}. Get the file "
+                "back with git."
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def lesson(number: str) -> Lesson:
     """
     wanted = number.strip().removesuffix(".ipynb").removesuffix(".py")
     for one in catalogue():
-        if wanted in (one.name, one.number) or wanted.zfill(2) == one.number:
+        if wanted and (wanted == one.name or wanted.zfill(2) == one.number):
             return one
     known = ", ".join(one.number for one in catalogue())
     raise CourseError(f"There is no lesson {number!r}; choose among {known}.")
