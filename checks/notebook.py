@@ -45,10 +45,8 @@ def check(exercise: str, traceback: bool = False) -> float | None:
         return None
     with tracebacks.kept() if traceback else nullcontext(()) as kept:
         verdict = _judged(entry, names, source)
-    graded = bool(os.environ.get("NBGRADER_EXECUTION"))
-    if not graded:  # there it is not this account's own progress
-        _journal().record(verdict)
-    following = "" if graded else _next_step(verdict, entry.card)
+    _journal().record(verdict)
+    following = _next_step(verdict, entry.card)
     _display(
         show.card_text(verdict, following),
         show.card_html(verdict, following),
@@ -56,7 +54,7 @@ def check(exercise: str, traceback: bool = False) -> float | None:
     )
     if traceback:
         _display(_traceback_of(verdict, kept))
-    return _points_for_nbgrader(verdict) if graded else None
+    return _points_for_nbgrader(verdict) if os.environ.get("NBGRADER_EXECUTION") else None
 
 
 def hint(exercise: str) -> None:
