@@ -117,10 +117,8 @@ def _parsed(source: str) -> ast.Module | str:
             warnings.simplefilter("ignore")  # the learner saw them when the cell ran
             return ast.parse(source)
     except SyntaxError as error:
-        return (
-            f"Python cannot read your cell: {error.msg}, line {error.lineno}. Mend that line, run "
-            "the cell, check again."
-        )
+        at = f", line {error.lineno}. Mend that line" if error.lineno else ". Mend that"
+        return f"Python cannot read your cell: {error.msg}{at}, run the cell, check again."
     except ValueError:
         return "Your cell holds a character that Python cannot read. Retype it and check again."
     except (RecursionError, MemoryError):
