@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -100,7 +100,7 @@ def card_text(verdict: Verdict, next_step: str = "", width: int = _WIDTH) -> str
             lines.append("")
             if exchange := _exchange(step):
                 lines += _filled(exchange, "  ", width=width)
-            drawn = picture.as_text(_timeline(step), verdict.marks, max(width, 60) - 2)
+            drawn = _drawn(picture.as_text, step, verdict.marks, max(width, 60) - 2)
             lines.append(textwrap.indent(drawn, "  "))
     if next_step:
         lines += ["", next_step]
@@ -139,7 +139,7 @@ def _findings_html(verdict: Verdict) -> str:
         said = "met" if one.met else "not met"
         told = "" if one.met else f'<span class="told">{_rich(_told(one, verdict))}</span>'
         lines.append(
-            f'<li><b class="{tone}" title="{said}">{sign}</b> {_rich(one.text)} '
+            f'<li><b class="{tone}" role="img" aria-label="{said}">{sign}</b> {_rich(one.text)} '
             f'<span class="soft">{one.points:g}/{one.max_points:g}</span>{told}</li>'
         )
     return f"<ul>{''.join(lines)}</ul>"
@@ -159,9 +159,8 @@ def _step_html(verdict: Verdict) -> str:
     if step is None:
         return ""
     exchange = _exchange(step)
-    drawn = (f"<p>{_rich(exchange)}</p>" if exchange else "") + picture.as_html(
-        _timeline(step), verdict.marks
-    )
+    drawn = f"<p>{_rich(exchange)}</p>" if exchange else ""
+    drawn += _drawn(picture.as_html, step, verdict.marks)
     title = "What your code did"
     if verdict.status is Status.PASSED:
         return f"<details><summary>{title}</summary>{drawn}</details>"
@@ -184,11 +183,12 @@ def _is_step(value: Any) -> bool:
     return isinstance(value, dict) and bool(value.get("timeline")) and "asked" in value
 
 
-def _timeline(step: Mapping[str, Any]) -> Timeline:
+def _drawn(draw: Callable[..., str], step: Mapping[str, Any], *how: Any) -> str:
+    """A step's timeline as a picture; nothing where it is evidence that nobody observed."""
     try:
-        return Timeline.from_json(step["timeline"])
-    except (TypeError, KeyError):  # evidence that nobody observed
-        return Timeline()
+        return draw(Timeline.from_json(step["timeline"]), *how)
+    except Exception:
+        return ""
 
 
 def _exchange(step: Mapping[str, Any]) -> str:
@@ -320,7 +320,8 @@ def progress_html(rows: Sequence[Row]) -> str:
             for row in own
         )
         parts.append(
-            f'<p class="lesson"><b>{escape(lesson)}</b> <progress max="{len(own)}" value="{done}">'
+            f'<p class="lesson"><b>{escape(lesson)}</b> <progress max="{len(own)}" value="{done}" '
+            f'aria-label="{done} of {len(own)} passed">'
             f'</progress> <span class="soft">{done} of {len(own)}</span></p><ul>{listed}</ul>'
         )
     return f'<div class="de-card calm">{_STYLE}{"".join(parts)}</div>'
