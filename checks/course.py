@@ -216,7 +216,7 @@ def find(exercise: str) -> ExerciseEntry:
                 if entry.id == exercise:
                     return entry
     known = [entry.id for one in catalogue() for entry in one.exercises]
-    near = difflib.get_close_matches(exercise, known, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(exercise, known, n=3, cutoff=0.6)
     advice = f"Did you mean {' or '.join(near)}?" if near else "`checks exercises` lists them all."
     raise CourseError(f"There is no exercise {exercise!r}. {advice}")
 
