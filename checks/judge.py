@@ -45,8 +45,10 @@ def judge(
         except Exception:  # the judging code's own defect, or evidence that nobody observed
             observed = observed.model_copy(update={"fault": traceback.format_exc()})
             return verdict(Status.FAULT, _OURS)
-        if judged["status"] is Status.PASSED or not open_before:
+        if judged["status"] is Status.PASSED or (attempt.source is not None and not open_before):
             return verdict(**judged)
+    if attempt.source is None:  # whatever names there are, they are some other cell's
+        return verdict(Status.NOT_ATTEMPTED, _not_run(observed))
     if open_before:
         first = open_before[0]
         return verdict(
@@ -88,12 +90,7 @@ _OURS = (
 def _not_attempted(observed: Observation, starter: str) -> str | None:
     attempt = observed.attempt
     if attempt.source is None:
-        if attempt.missing or attempt.unfilled:
-            return (
-                f"The exercise's cell has not been run: it begins with "
-                f"`# exercise: {observed.exercise}`. Write your answer there, run it, check again."
-            )
-        return None
+        return _not_run(observed) if attempt.missing or attempt.unfilled else None
     if same_code(attempt.source, starter):
         return "The cell is as it came. Change it, run it, then check again."
     if lines := _placeholders(attempt.source):
@@ -102,6 +99,13 @@ def _not_attempted(observed: Observation, starter: str) -> str | None:
     if attempt.unfilled:
         return f"`{attempt.unfilled[0]}` is still a placeholder. Give it a value, run, check again."
     return None
+
+
+def _not_run(observed: Observation) -> str:
+    return (
+        f"The exercise's cell has not been run: it begins with `# exercise: {observed.exercise}`. "
+        "Write your answer there, run it, check again."
+    )
 
 
 def _placeholders(source: str) -> list[int]:

@@ -162,8 +162,9 @@ class _Run:
             self._run_cells()
 
     def _run_cells(self) -> None:
-        total = len(self._notebook.cells)
-        for place, cell in enumerate(self._notebook.cells):
+        cells = list(self._notebook.cells)  # checks of our own are added meanwhile
+        total = len(cells)
+        for place, cell in enumerate(cells):
             concerned, checked = self._cells.at(place), self._cells.checked_at(place)
             if cell.cell_type == "code" and not self._execute(cell, place, concerned, checked):
                 return
@@ -184,12 +185,14 @@ class _Run:
     def _check(self, exercise: str, place: int) -> bool:
         """Check an exercise whose own check cell is gone, or stands above the answer."""
         source = f'from checks.notebook import check as _check\n_check("{exercise}")'
-        return self._execute(nbformat.v4.new_code_cell(source), place, {exercise}, {exercise})
+        cell = nbformat.v4.new_code_cell(source)
+        self._notebook.cells.append(cell)
+        return self._execute(cell, place, {exercise}, {exercise})
 
     def _execute(self, cell: Any, place: int, concerned: set[str], checked: set[str]) -> bool:
         """Run one cell; False when the kernel is gone for good."""
         try:
-            self._client.execute_cell(cell, place)
+            self._client.execute_cell(cell, self._notebook.cells.index(cell))
         except CellTimeoutError:
             self._stopped = (Status.TIMED_OUT, concerned)
             self.trouble = (

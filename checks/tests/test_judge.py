@@ -201,6 +201,11 @@ def test_names_that_cannot_be_used(attempt: Attempt, status: Status, says: str) 
     assert told.message.startswith(says), told.message
 
 
+def test_names_of_another_cell_are_no_attempt_unless_they_do_the_job() -> None:
+    assert verdict(2, 3, 1, source=None).status is Status.NOT_ATTEMPTED
+    assert verdict(1, 2, 3, source=None).status is Status.PASSED
+
+
 def test_the_learners_exception_is_told_with_its_line() -> None:
     trouble = Trouble(type="KeyError", message="'title'", where="line 3: book['title']")
     told = verdict(trouble=trouble)

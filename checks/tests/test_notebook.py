@@ -114,7 +114,9 @@ def test_an_id_that_is_none_suggests_the_nearest(learner: Learner, call: str) ->
     assert learner.says(f'{call}("00.openning_hours")') == (
         "There is no exercise '00.openning_hours'. Did you mean 00.opening_hours?"
     )
-    assert learner.says(f"{call}(app)").startswith("An exercise is named by its id, in quotation")
+    assert learner.says(f"{call}(FastAPI)").startswith(
+        "An exercise is named by its id, in quotation"
+    )
 
 
 def test_the_learners_exception_is_trimmed_to_their_line(learner: Learner) -> None:
