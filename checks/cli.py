@@ -25,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-PASSED, SOMETHING_DID_NOT, COULD_NOT_RUN = 0, 1, 2
+PASSED, SOMETHING_DID_NOT, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 
 TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds that one cell may take.")]
 LessonArgument = Annotated[str, typer.Argument(metavar="NN", help="A lesson's number, as 03.")]
@@ -39,9 +39,10 @@ def main() -> None:
         app()
     except CourseError as error:
         _give_up(error)
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer's answer to Ctrl-C
+            print("\nStopped.", file=sys.stderr)
+        raise
     except BrokenPipeError:  # the reader of our output went away: `checks ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from pydantic import ValidationError
 
@@ -143,6 +145,16 @@ def _report(
     )
 
 
+def _forget_what_waits() -> None:
+    """End nbclient's waiting for an interrupted cell, which would be reported as an error later."""
+    loop = ensure_event_loop()
+    waiting = asyncio.all_tasks(loop)
+    for one in waiting:
+        one.cancel()
+    if waiting:
+        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+
+
 class _Run:
     def __init__(
         self, lesson: course.Lesson, notebook: Any, timeout: float, progress: Progress
@@ -159,7 +171,11 @@ class _Run:
         self._client.resources = {"metadata": {"path": str(folder)}}
         quiet = variables(CHECKS_COLLECT="1", CHECKS_PROGRESS="off")
         with quiet, self._client.setup_kernel():
-            self._run_cells()
+            try:
+                self._run_cells()
+            except KeyboardInterrupt:
+                _forget_what_waits()
+                raise
 
     def _run_cells(self) -> None:
         cells = list(self._notebook.cells)  # checks of our own are added meanwhile
