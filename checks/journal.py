@@ -136,7 +136,8 @@ class Journal:
         """A connection ready to be written to: to the file, or else to what memory holds."""
         if self.path is not None:
             try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if not self.path.parent.is_dir():
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
                 return _ready(sqlite3.connect(self.path, timeout=_PATIENCE))
             except (OSError, sqlite3.Error):
                 self.path = None

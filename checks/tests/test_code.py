@@ -32,7 +32,7 @@ LAYERS = (
     {"authoring", "grading", "doctor", "server"},
     {"notebook", "terminal", "keys", "watching"},
     {"cli"},
-    {"__main__", "tests"},
+    {"__main__", "tests", "benchmarks"},
 )
 
 FRONT_ENDS = ("checks.lessons.conftest",)  # `pytest --submission`
