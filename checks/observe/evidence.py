@@ -120,5 +120,5 @@ def same_code(one: str, other: str) -> bool:
     """True when two cells say the same to Python, whatever their comments and spacing."""
     try:
         return ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return one.split() == other.split()

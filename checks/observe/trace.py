@@ -30,6 +30,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from checks.observe import tracebacks
 from checks.observe.evidence import storable
 from checks.observe.timeline import Event, Timeline
 
@@ -717,6 +718,7 @@ def where(error: BaseException) -> str | None:
     """
     found = None
     walk = error.__traceback__
+    tracebacks.keep(error)
     while walk is not None:
         name = walk.tb_frame.f_code.co_filename
         if is_learners(name):

@@ -16,7 +16,17 @@ PACKAGE = course.root() / "checks"
 
 # From the ground up: a module may import from its own layer and from those before it.
 LAYERS = (
-    {"errors", "environment", "verdict", "exercise", "course", "observe", "setup", "kernels"},
+    {
+        "blocks",
+        "errors",
+        "environment",
+        "verdict",
+        "exercise",
+        "course",
+        "observe",
+        "setup",
+        "kernels",
+    },
     {"judge", "journal", "lessons", "answers"},
     {"show", "workspace"},
     {"authoring", "grading", "doctor", "server"},
