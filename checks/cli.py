@@ -34,8 +34,9 @@ class Lms(StrEnum):
     MOODLE = "moodle"
 
 
-PASSED, SOMETHING_DID_NOT, COULD_NOT_RUN = 0, 1, 2
+PASSED, SOMETHING_DID_NOT, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds that one cell may take.")]
 LessonArgument = Annotated[str, typer.Argument(metavar="NN", help="A lesson's number, as 03.")]
 
 
@@ -47,9 +48,10 @@ def main() -> None:
         app()
     except CourseError as error:
         _give_up(error)
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer's answer to Ctrl-C
+            print("\nStopped.", file=sys.stderr)
+        raise
     except BrokenPipeError:  # the reader of our output went away: `checks ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -74,15 +76,20 @@ def lab(
 def check(
     file: Annotated[Path, typer.Argument(help="A notebook: in work/, lessons/ or anywhere.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds that one cell may take.")] = 60,
+    timeout: TimeoutOption = 60,
 ) -> None:
     """Run a notebook and judge every exercise: exit 0 all passed, 1 not all, 2 could not run."""
     from checks import terminal
     from checks.grading import kernel
     from checks.verdict import Status
 
-    with terminal.progress(f"Running {file.name}", quiet=as_json) as step:
-        report = kernel.check_notebook(file, timeout, step)
+    try:
+        with terminal.progress(f"Running {file.name}", quiet=as_json) as step:
+            report = kernel.check_notebook(file, timeout, step)
+    except kernel.UnreadableError as error:
+        if as_json:
+            print(kernel.unreadable(file, str(error)).model_dump_json(indent=2))
+        _give_up(error)
     terminal.record(file, report.exercises)
     if as_json:
         print(report.model_dump_json(indent=2))
@@ -94,7 +101,7 @@ def check(
 
 @app.command()
 def watch(
-    timeout: Annotated[float, typer.Option(help="Seconds that one cell may take.")] = 60,
+    timeout: TimeoutOption = 60,
 ) -> None:
     """Check again whatever notebook in work/ you save; hints and more on single keys."""
     from checks import watching, workspace
@@ -111,7 +118,7 @@ def exercises(
     from checks import course, terminal
 
     if as_json:
-        listed = [
+        listed: list[dict[str, object]] = [
             {
                 "lesson": entry.card.lesson(),
                 "exercise": entry.id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import checks
+from checks import blocks
 from checks.errors import CourseError
 from checks.exercise import Exercise
 
@@ -27,7 +27,7 @@ PARTS = {
 
 NAME = re.compile(r"(?P<number>\d\d)_(?P<slug>[a-z0-9]+(?:_[a-z0-9]+)*)")
 
-_MARK = re.compile(r"^[ \t]*#\s*exercise:\s*(\d\d\.\w+)\s*$", re.MULTILINE)
+_MARK = re.compile(r"^[ \t]*#[ \t]*exercise:[ \t]*(\d\d\.\w+)[ \t\r]*$", re.MULTILINE)
 _CHECK = re.compile(r"""^[ \t]*check\(\s*["'](\d\d\.\w+)["']\s*\)""", re.MULTILINE)
 
 
@@ -48,34 +48,35 @@ class ExerciseEntry:
         """Lesson and name: `03.tell_the_truth`."""
         return self.card.id
 
-    @cached_property
+    @property
     def starter(self) -> str:
         """The exercise's cell as the lesson ships it.
 
         Raises:
-            CourseError: the lesson has not been built.
+            CourseError: the master does not hold it.
         """
-        return self._cell(self.lesson.lesson_notebook)
+        return self._texts.blanked
 
-    @cached_property
+    @property
     def solution(self) -> str:
         """The exercise's cell as the course solves it.
 
         Raises:
-            CourseError: the lesson has not been built.
+            CourseError: the master does not hold it.
         """
-        return self._cell(self.lesson.solved_notebook)
+        return self._texts.solved
 
-    def _cell(self, path: Path) -> str:
-        try:
-            notebook = json.loads(path.read_bytes())
-            place = exercise_cells(notebook).answers[self.id][0]
-            return source_of(notebook["cells"][place])
-        except (OSError, ValueError, KeyError) as error:
+    @cached_property
+    def _texts(self) -> blocks.Texts:
+        # From the master, not from lessons/: some learners work there.
+        cell = blocks.cell_in(_text(self.lesson.master), self.id)
+        found = blocks.texts(self.id, cell) if cell is not None else None
+        if found is None:
             raise CourseError(
-                f"{path.parent.name}/{path.name} does not hold {self.id}. Build it with "
-                f"`checks build {self.lesson.number}`, or get it back with git."
-            ) from error
+                f"solutions/{self.lesson.name}.py does not hold exercise {self.id}. Get the file "
+                "back with git."
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -156,11 +157,6 @@ class Cells:
     answers: dict[str, list[int]] = field(default_factory=dict)
     checks: dict[str, list[int]] = field(default_factory=dict)
 
-    @property
-    def checked(self) -> set[str]:
-        """The exercises that some cell checks."""
-        return set(self.checks)
-
     def at(self, place: int) -> set[str]:
         """The exercises that a cell answers or checks."""
         return {
@@ -169,6 +165,10 @@ class Cells:
             for exercise, places in found.items()
             if place in places
         }
+
+    def checked_at(self, place: int) -> set[str]:
+        """The exercises that a cell checks."""
+        return {exercise for exercise, places in self.checks.items() if place in places}
 
 
 def root() -> Path:
@@ -197,7 +197,7 @@ def lesson(number: str) -> Lesson:
     """
     wanted = number.strip().removesuffix(".ipynb").removesuffix(".py")
     for one in catalogue():
-        if wanted in (one.name, one.number) or wanted.zfill(2) == one.number:
+        if wanted and (wanted == one.name or wanted.zfill(2) == one.number):
             return one
     known = ", ".join(one.number for one in catalogue())
     raise CourseError(f"There is no lesson {number!r}; choose among {known}.")
@@ -216,7 +216,7 @@ def find(exercise: str) -> ExerciseEntry:
                 if entry.id == exercise:
                     return entry
     known = [entry.id for one in catalogue() for entry in one.exercises]
-    near = difflib.get_close_matches(exercise, known, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(exercise, known, n=3, cutoff=0.6)
     advice = f"Did you mean {' or '.join(near)}?" if near else "`checks exercises` lists them all."
     raise CourseError(f"There is no exercise {exercise!r}. {advice}")
 
@@ -248,7 +248,7 @@ def exercise_cells(notebook: object) -> Cells:
         if not isinstance(cell, Mapping) or cell.get("cell_type") != "code":
             continue
         source = source_of(cell)
-        marked, checked = marks(source), _CHECK.findall(source)
+        marked, checked = answered_in(source), _CHECK.findall(source)
         if not marked and not checked:
             exercise, role = _identity(cell)
             marked = [exercise] if role == "exercise" else []
@@ -259,8 +259,8 @@ def exercise_cells(notebook: object) -> Cells:
     return found
 
 
-def marks(source: str) -> list[str]:
-    """The exercises that a cell says it answers."""
+def answered_in(source: str) -> list[str]:
+    """The exercises that a cell's text says it answers, by their visible marks."""
     return _MARK.findall(source)
 
 

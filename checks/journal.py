@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from checks.verdict import Status, Verdict
 
+_PATIENCE = 5  # seconds to wait for another kernel that is writing
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempt (
     id INTEGER PRIMARY KEY,
@@ -60,20 +61,10 @@ class Journal:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._memory: sqlite3.Connection | None = None
-        if path is not None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with closing(sqlite3.connect(path, timeout=5)) as connection:
-                    connection.executescript(_SCHEMA)
-                return
-            except (OSError, sqlite3.Error):
-                self.path = None
-        self._memory = sqlite3.connect(":memory:", check_same_thread=False)
-        self._memory.executescript(_SCHEMA)
 
     @property
     def kept(self) -> bool:
-        """Whether what is written survives this process."""
+        """Whether what is written survives this process, as far as is known by now."""
         return self.path is not None
 
     def record(self, verdict: Verdict) -> None:
@@ -133,21 +124,51 @@ class Journal:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        if self._memory is not None:
-            with self._memory:
-                yield self._memory
-            return
-        assert self.path is not None
-        with closing(sqlite3.connect(self.path, timeout=5)) as connection, connection:
-            yield connection
+        connection = self._connected()
+        try:
+            with connection:
+                yield connection
+        finally:
+            if connection is not self._memory:
+                connection.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        """A connection ready to be written to: to the file, or else to what memory holds."""
+        if self.path is not None:
+            try:
+                if not self.path.parent.is_dir():
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                return _ready(sqlite3.connect(self.path, timeout=_PATIENCE))
+            except (OSError, sqlite3.Error):
+                self.path = None
+        if self._memory is None:
+            self._memory = _ready(sqlite3.connect(":memory:", check_same_thread=False))
+        return self._memory
 
 
-def journal(root: Path) -> Journal:
-    """The learner's journal: `work/.progress.sqlite`, or where CHECKS_PROGRESS says.
+def _ready(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A connection that holds the write lock and the tables; closed where it cannot.
 
-    CHECKS_PROGRESS=off keeps nothing, for tests and graders.
+    Asked for each time: the learner may have deleted the file while the kernel runs.
+    """
+    connection.isolation_level = None
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def journal(folder: Path) -> Journal:
+    """The learner's journal: a file next to the work in its folder, or where CHECKS_PROGRESS says.
+
+    CHECKS_PROGRESS=off keeps nothing, for tests and graders; nor is anything kept under nbgrader,
+    where other people's work is run.
     """
     place = os.environ.get("CHECKS_PROGRESS")
-    if place == "off":
+    if place == "off" or os.environ.get("NBGRADER_EXECUTION"):
         return Journal(None)
-    return Journal(Path(place) if place else root / "work" / ".progress.sqlite")
+    return Journal(Path(place) if place else folder / ".progress.sqlite")

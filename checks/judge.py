@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import traceback
-from collections.abc import Collection
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from checks.exercise import Exercise, MissError, Requirement, Seen
@@ -16,7 +17,7 @@ def judge(
     exercise: type[Exercise],
     observed: Observation,
     starter: str,
-    open_before: Collection[str] = (),
+    open_before: Sequence[str] = (),
 ) -> Verdict:
     """What the evidence of one exercise comes to.
 
@@ -24,23 +25,12 @@ def judge(
         exercise: The exercise.
         observed: Its evidence. A forged or broken one gives a fault, never an exception.
         starter: The cell as the lesson ships it, which counts as not attempted.
-        open_before: Those of `exercise.after` that have not passed; they are named instead of
+        open_before: Those of `exercise.after` that have not passed; the first is named instead of
             whatever obscure failure they cause here.
     """
 
     def verdict(status: Status, message: str, **more: Any) -> Verdict:
-        return Verdict(
-            lesson=exercise.lesson(),
-            exercise=exercise.id,
-            title=exercise.title,
-            statement=exercise.statement(),
-            status=status,
-            points=more.pop("points", 0),
-            max_points=exercise.points(),
-            message=message,
-            evidence=observed,
-            **more,
-        )
+        return unjudged(exercise, status, message).model_copy(update={"evidence": observed, **more})
 
     attempt = observed.attempt
     if reason := _not_attempted(observed, starter):
@@ -55,10 +45,12 @@ def judge(
         except Exception:  # the judging code's own defect, or evidence that nobody observed
             observed = observed.model_copy(update={"fault": traceback.format_exc()})
             return verdict(Status.FAULT, _OURS)
-        if judged["status"] is Status.PASSED or not open_before:
+        if judged["status"] is Status.PASSED or (attempt.source is not None and not open_before):
             return verdict(**judged)
+    if attempt.source is None:  # whatever names there are, they are some other cell's
+        return verdict(Status.NOT_ATTEMPTED, _not_run(observed))
     if open_before:
-        first = min(open_before)
+        first = open_before[0]
         return verdict(
             Status.NOT_RUN,
             f'This one stands on {first}, which has not passed yet. Get check("{first}") green '
@@ -75,6 +67,20 @@ def judge(
     return verdict(Status.FAILED, _unusable(observed))
 
 
+def unjudged(exercise: type[Exercise], status: Status, message: str) -> Verdict:
+    """A verdict without evidence: on an exercise that nobody could observe."""
+    return Verdict(
+        lesson=exercise.lesson(),
+        exercise=exercise.id,
+        title=exercise.title,
+        statement=exercise.statement(),
+        status=status,
+        points=0,
+        max_points=exercise.points(),
+        message=message,
+    )
+
+
 _OURS = (
     "This check broke, not your code. Nothing is held against you: go on, and report the exercise "
     "and the evidence it names (`checks check FILE --json` has both)."
@@ -84,12 +90,7 @@ _OURS = (
 def _not_attempted(observed: Observation, starter: str) -> str | None:
     attempt = observed.attempt
     if attempt.source is None:
-        if attempt.missing or attempt.unfilled:
-            return (
-                f"The exercise's cell has not been run: it begins with "
-                f"`# exercise: {observed.exercise}`. Write your answer there, run it, check again."
-            )
-        return None
+        return _not_run(observed) if attempt.missing or attempt.unfilled else None
     if same_code(attempt.source, starter):
         return "The cell is as it came. Change it, run it, then check again."
     if lines := _placeholders(attempt.source):
@@ -100,25 +101,38 @@ def _not_attempted(observed: Observation, starter: str) -> str | None:
     return None
 
 
+def _not_run(observed: Observation) -> str:
+    return (
+        f"The exercise's cell has not been run: it begins with `# exercise: {observed.exercise}`. "
+        "Write your answer there, run it, check again."
+    )
+
+
 def _placeholders(source: str) -> list[int]:
-    try:
-        nodes = ast.walk(ast.parse(source))
-    except (SyntaxError, ValueError):
-        return []
+    parsed = _parsed(source)
+    nodes = ast.walk(parsed) if isinstance(parsed, ast.Module) else ()
     return sorted({n.lineno for n in nodes if isinstance(n, ast.Name) and n.id == "TODO"})
+
+
+def _parsed(source: str) -> ast.Module | str:
+    """A cell as Python reads it, or a sentence on why it cannot."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the learner saw them when the cell ran
+            return ast.parse(source)
+    except SyntaxError as error:
+        at = f", line {error.lineno}. Mend that line" if error.lineno else ". Mend that"
+        return f"Python cannot read your cell: {error.msg}{at}, run the cell, check again."
+    except ValueError:
+        return "Your cell holds a character that Python cannot read. Retype it and check again."
+    except (RecursionError, MemoryError):
+        return "Your cell is nested too deeply for Python. Make it simpler and check again."
 
 
 def _unusable(observed: Observation) -> str:
     attempt = observed.attempt
-    try:
-        ast.parse(attempt.source or "")
-    except SyntaxError as error:
-        return (
-            f"Python cannot read your cell: {error.msg}, line {error.lineno}. Mend that line, run "
-            "the cell, check again."
-        )
-    except ValueError:
-        return "Your cell holds a character that Python cannot read. Retype it and check again."
+    if isinstance(unreadable := _parsed(attempt.source or ""), str):
+        return unreadable
     if attempt.missing:
         names = ", ".join(f"`{name}`" for name in attempt.missing)
         return (

@@ -20,6 +20,7 @@ def client(notebook: Any, timeout: float) -> NotebookClient:
         kernel_name="python3",
         allow_errors=True,
         coalesce_streams=True,  # what a cell prints with pauses is still one output
-        # Without this the kernel warns on our terminal that it listens on TCP, on loopback.
-        extra_arguments=["--log-level=ERROR"],
+        # Without this the kernel says on our terminal that it listens on TCP, on loopback, and what
+        # it thinks of being stopped in the middle of a cell.
+        extra_arguments=["--log-level=CRITICAL"],
     )

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 import select
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+QUIT = "q"
+
+# What arrows and function keys send: they end in letters that mean something else here.
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|.)?")
 
 NextKey = Callable[[float], str]
 
@@ -30,7 +38,7 @@ def pressed() -> Iterator[NextKey]:
         before = termios.tcgetattr(sys.stdin)
         try:
             tty.setcbreak(sys.stdin)
-            yield _posix_key
+            yield _Keys(sys.stdin.fileno())
         finally:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
@@ -40,9 +48,21 @@ def _no_key(seconds: float) -> str:
     return ""
 
 
-def _posix_key(seconds: float) -> str:
-    ready, _, _ = select.select([sys.stdin], [], [], seconds)
-    return sys.stdin.read(1).lower() if ready else ""
+class _Keys:
+    """Keys of a POSIX terminal, read past Python's own buffer, which `select` cannot see into."""
+
+    def __init__(self, terminal: int) -> None:
+        self._terminal = terminal
+        self._waiting: deque[str] = deque()
+
+    def __call__(self, seconds: float) -> str:
+        if not self._waiting and select.select([self._terminal], [], [], seconds)[0]:
+            typed = os.read(self._terminal, 1024)
+            if not typed:  # the terminal is gone
+                return QUIT
+            text = _SEQUENCE.sub("", typed.decode(errors="ignore"))
+            self._waiting.extend(text.lower())
+        return self._waiting.popleft() if self._waiting else ""
 
 
 def _windows_key(seconds: float) -> str:
@@ -51,6 +71,9 @@ def _windows_key(seconds: float) -> str:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if msvcrt.kbhit():  # type: ignore[attr-defined,unused-ignore]
-            return str(msvcrt.getwch()).lower()  # type: ignore[attr-defined,unused-ignore]
+            key = str(msvcrt.getwch()).lower()  # type: ignore[attr-defined,unused-ignore]
+            if key not in "\0\xe0":
+                return key
+            msvcrt.getwch()  # type: ignore[attr-defined,unused-ignore]  # of an arrow, and the like
         time.sleep(0.02)
     return ""

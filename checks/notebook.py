@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
-from checks import course, show
+from checks import course, show, workspace
 from checks.errors import CourseError
 from checks.exercise import Exercise
 from checks.journal import Journal, journal
 from checks.judge import judge
+from checks.observe import tracebacks
 from checks.observe.evidence import OBSERVATION_TYPE
 from checks.observe.run import observe
 from checks.verdict import VERDICT_TYPE, Status, Verdict
@@ -23,11 +24,12 @@ Names = Mapping[str, Any]
 collector: Callable[[str, Names], None] | None = None  # takes over from `check` in a grader
 
 
-def check(exercise: str) -> float | None:
+def check(exercise: str, traceback: bool = False) -> float | None:
     """Judge one exercise on what your code does now, and show the card.
 
     Args:
         exercise: Its id, as in the notebook: `check("01.engine")`.
+        traceback: Whether to print Python's traceback below the card, where your code raised.
 
     Returns:
         Nothing; under nbgrader the points, which it reads as partial credit.
@@ -37,16 +39,17 @@ def check(exercise: str) -> float | None:
         collector(exercise, names)
         return None
     try:
-        entry = course.find(exercise)
+        entry = _found(exercise)
     except CourseError as error:
         _display(str(error))
         return None
-    source = _cell_of(exercise, names)
+    source = _cell_of(entry.id, names)
     if os.environ.get("CHECKS_COLLECT"):  # a grader judges elsewhere
         observed = observe(entry.card, names, source, _seed())
         _display("", extra={OBSERVATION_TYPE: observed.model_dump(mode="json")})
         return None
-    verdict = _judged(entry, names, source)
+    with tracebacks.kept() if traceback else nullcontext(()) as kept:
+        verdict = _judged(entry, names, source)
     _journal().record(verdict)
     following = _next_step(verdict, entry.card)
     _display(
@@ -54,9 +57,9 @@ def check(exercise: str) -> float | None:
         show.card_html(verdict, following),
         {VERDICT_TYPE: verdict.model_dump(mode="json", exclude={"evidence"})},
     )
-    if os.environ.get("NBGRADER_EXECUTION"):
-        return _points_for_nbgrader(verdict)
-    return None
+    if traceback:
+        _display(_traceback_of(verdict, kept))
+    return _points_for_nbgrader(verdict) if os.environ.get("NBGRADER_EXECUTION") else None
 
 
 def hint(exercise: str) -> None:
@@ -66,19 +69,19 @@ def hint(exercise: str) -> None:
         exercise: Its id, as in the notebook.
     """
     try:
-        card = course.find(exercise).card
+        card = _found(exercise).card
     except CourseError as error:
         _display(str(error))
         return
     total = len(card.hints)
-    number = _journal().next_hint(exercise, total)
+    number = _journal().next_hint(card.id, total)
     text = card.hints[number - 1]
     _display(
         show.hint_text(card.title, number, total, text),
         show.hint_html(card.title, number, total, text),
     )
     if number == total:
-        _display(f'That was the last hint. solution("{exercise}") is open to you now.')
+        _display(f'That was the last hint. solution("{card.id}") is open to you now.')
 
 
 def solution(exercise: str) -> None:
@@ -89,21 +92,21 @@ def solution(exercise: str) -> None:
     """
     names = _callers_names()
     try:
-        entry = course.find(exercise)
+        entry = _found(exercise)
         solved = entry.solution
     except CourseError as error:
         _display(str(error))
         return
-    standing = _journal().standing(exercise)
+    standing = _journal().standing(entry.id)
     left = len(entry.card.hints) - standing.hints
     if standing.status is not Status.PASSED and left > 0:
         hints = "1 hint" if left == 1 else f"{left} hints"
         _display(
             f"There {'is' if left == 1 else 'are'} still {hints} to read. Try "
-            f'hint("{exercise}") first; the solution opens after a pass or after the last hint.'
+            f'hint("{entry.id}") first; the solution opens after a pass or after the last hint.'
         )
         return
-    own = _cell_of(exercise, names) or ""
+    own = _cell_of(entry.id, names) or ""
     _display(
         show.solution_text(entry.card.title, own, solved),
         show.solution_html(entry.card.title, own, solved),
@@ -121,7 +124,20 @@ def progress(lesson: str | None = None) -> None:
     rows = show.progress_rows(lessons, kept.standings())
     _display(show.progress_text(rows), show.progress_html(rows))
     if not kept.kept and os.environ.get("CHECKS_PROGRESS") != "off":
-        _display("This folder cannot be written to, so progress lasts until the kernel stops.")
+        _display(
+            f"Progress cannot be written in {workspace.folder()}, so it lasts until the kernel "
+            "stops. Give yourself write access to that folder; if .progress.sqlite in it is "
+            "broken, delete it."
+        )
+
+
+def _found(exercise: object) -> course.ExerciseEntry:
+    if not isinstance(exercise, str):
+        raise CourseError(
+            "An exercise is named by its id, in quotation marks, as in the cell's first line: "
+            'check("01.engine").'
+        )
+    return course.find(exercise.strip())
 
 
 # -- the learner's side ------------------------------------------------------------------------
@@ -134,8 +150,7 @@ def _cell_of(exercise: str, names: Names) -> str | None:
     """The exercise's cell as last run, found by its visible mark in the session's history."""
     shell = _shell()
     history = shell.history_manager.input_hist_raw if shell else names.get("In", ())
-    mark = re.compile(rf"^#\s*exercise:\s*{re.escape(exercise)}\s*$", re.MULTILINE)
-    return next((cell for cell in reversed(list(history)) if mark.search(cell)), None)
+    return next((one for one in reversed(history) if exercise in course.answered_in(one)), None)
 
 
 def _judged(entry: course.ExerciseEntry, names: Names, source: str | None) -> Verdict:
@@ -173,7 +188,17 @@ def _next_step(verdict: Verdict, card: type[Exercise]) -> str:
 
 @cache
 def _journal() -> Journal:
-    return journal(course.root())
+    return journal(workspace.folder())
+
+
+def _traceback_of(verdict: Verdict, kept: Sequence[tracebacks.Kept]) -> str:
+    """The traceback of what the card tells: the check's own defect, or the learner's exception."""
+    evidence = verdict.evidence
+    if evidence and evidence.fault:
+        return evidence.fault
+    type_, message = show.exception_of(verdict)
+    told = [one.text for one in kept if one.type == type_ and message in one.text]
+    return told[-1] if told else "No exception of your code is behind this card."
 
 
 # -- showing -----------------------------------------------------------------------------------
@@ -201,4 +226,4 @@ def _display(text: str, html: str | None = None, extra: Mapping[str, Any] | None
 def _points_for_nbgrader(verdict: Verdict) -> float:
     if verdict.status is Status.PASSED or verdict.points:
         return verdict.points
-    raise AssertionError(verdict.message)
+    raise AssertionError(verdict.message)  # how nbgrader hears of no points

@@ -56,6 +56,8 @@ def serve(folder: Path, notebook: str, port: int | None, browser: bool) -> int:
                 f"--ServerApp.port={port}",
                 "--ServerApp.port_retries=0",
                 f"--IdentityProvider.token={token}",
+                # Which tabs are open is kept here: those of other folders do not exist in this one.
+                f"--LabApp.workspaces_dir={folder / '.lab'}",
                 "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
                 *(["--allow-root"] if _is_root() else []),
             ],

@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _LONGEST_BODY = 400  # characters of a response shown on a card
 _WIDTH = 88  # characters of a line of text
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 # A sign, a rich style and a tone for each status. The word beside them says the same.
 _LOOKS = {
@@ -69,41 +70,64 @@ def card_html(verdict: Verdict, next_step: str = "") -> str:
     parts.append(_step_html(verdict))
     if next_step:
         parts.append(f'<p class="next">{_rich(_quoted_calls(next_step))}</p>')
-    return f'<div class="de-card {tone}">{_STYLE}{"".join(parts)}</div>'
+    return _printable(f'<div class="de-card {tone}">{_STYLE}{"".join(parts)}</div>')
 
 
-def card_text(verdict: Verdict, next_step: str = "") -> str:
-    """A verdict as plain text."""
+def card_text(verdict: Verdict, next_step: str = "", width: int = _WIDTH) -> str:
+    """A verdict as plain text.
+
+    Args:
+        verdict: The verdict.
+        next_step: What the learner may do now.
+        width: Where lines break, in characters.
+    """
     sign, _, _ = _LOOKS[verdict.status]
     lines = [
         f"{sign} {verdict.status.words}: {verdict.title} "
         f"({verdict.points:g} of {verdict.max_points:g} points)"
     ]
     if verdict.status is Status.FAILED and verdict.statement:
-        lines += _filled(verdict.statement)
-    lines += _filled(verdict.message)
+        lines += _filled(verdict.statement, width=width)
+    lines += _filled(verdict.message, width=width)
     if verdict.status is Status.FAILED:
         for finding in verdict.findings:
-            lines.append(f"  {'✓' if finding.met else '✗'} {finding.text}")
+            sign = "✓" if finding.met else "✗"
+            points = f"({finding.points:g}/{finding.max_points:g})"
+            lines += _filled(f"{sign} {finding.text} {points}", "  ", "    ", width)
             if not finding.met:
-                lines += _filled(_told(finding, verdict), "      ")
+                lines += _filled(_told(finding, verdict), "      ", width=width)
         if step := _shown_step(verdict):
             lines.append("")
             if exchange := _exchange(step):
-                lines += _filled(exchange, "  ")
-            lines.append(textwrap.indent(picture.as_text(_timeline(step), verdict.marks), "  "))
+                lines += _filled(exchange, "  ", width=width)
+            drawn = _drawn(picture.as_text, step, verdict.marks, max(width, 60) - 2)
+            lines.append(textwrap.indent(drawn, "  "))
     if next_step:
         lines += ["", next_step]
-    return "\n".join(line.rstrip() for line in lines)
+    return _printable("\n".join(line.rstrip() for line in lines))
 
 
-def card_rich(verdict: Verdict) -> RenderableType:
-    """A verdict for a terminal, with colour where it has any."""
+def card_rich(verdict: Verdict, width: int = _WIDTH + 4) -> RenderableType:
+    """A verdict for a terminal of so many columns, with colour where it has any."""
     from rich.panel import Panel
     from rich.text import Text
 
     _, style = status_style(verdict.status)
-    return Panel(Text(card_text(verdict)), border_style=style, title=verdict.exercise)
+    width = min(width, _WIDTH + 4)
+    text = Text(card_text(verdict, width=width - 4))  # the frame and its padding
+    return Panel(text, border_style=style, title=verdict.exercise, width=width)
+
+
+def exception_of(verdict: Verdict) -> tuple[str, str]:
+    """Type and message of the exception that a card tells of; empty where there is none."""
+    evidence = verdict.evidence
+    if evidence and evidence.trouble:
+        return evidence.trouble.type, evidence.trouble.message
+    step = _shown_step(verdict) or {}
+    error = step.get("error")
+    if not isinstance(error, dict):
+        return "", ""
+    return str(error.get("type")), str(error.get("message"))
 
 
 def _findings_html(verdict: Verdict) -> str:
@@ -115,7 +139,7 @@ def _findings_html(verdict: Verdict) -> str:
         said = "met" if one.met else "not met"
         told = "" if one.met else f'<span class="told">{_rich(_told(one, verdict))}</span>'
         lines.append(
-            f'<li><b class="{tone}" title="{said}">{sign}</b> {_rich(one.text)} '
+            f'<li><b class="{tone}" role="img" aria-label="{said}">{sign}</b> {_rich(one.text)} '
             f'<span class="soft">{one.points:g}/{one.max_points:g}</span>{told}</li>'
         )
     return f"<ul>{''.join(lines)}</ul>"
@@ -135,9 +159,8 @@ def _step_html(verdict: Verdict) -> str:
     if step is None:
         return ""
     exchange = _exchange(step)
-    drawn = (f"<p>{_rich(exchange)}</p>" if exchange else "") + picture.as_html(
-        _timeline(step), verdict.marks
-    )
+    drawn = f"<p>{_rich(exchange)}</p>" if exchange else ""
+    drawn += _drawn(picture.as_html, step, verdict.marks)
     title = "What your code did"
     if verdict.status is Status.PASSED:
         return f"<details><summary>{title}</summary>{drawn}</details>"
@@ -160,11 +183,12 @@ def _is_step(value: Any) -> bool:
     return isinstance(value, dict) and bool(value.get("timeline")) and "asked" in value
 
 
-def _timeline(step: Mapping[str, Any]) -> Timeline:
+def _drawn(draw: Callable[..., str], step: Mapping[str, Any], *how: Any) -> str:
+    """A step's timeline as a picture; nothing where it is evidence that nobody observed."""
     try:
-        return Timeline.from_json(step["timeline"])
-    except (TypeError, KeyError):  # evidence that nobody observed
-        return Timeline()
+        return draw(Timeline.from_json(step["timeline"]), *how)
+    except Exception:
+        return ""
 
 
 def _exchange(step: Mapping[str, Any]) -> str:
@@ -296,7 +320,8 @@ def progress_html(rows: Sequence[Row]) -> str:
             for row in own
         )
         parts.append(
-            f'<p class="lesson"><b>{escape(lesson)}</b> <progress max="{len(own)}" value="{done}">'
+            f'<p class="lesson"><b>{escape(lesson)}</b> <progress max="{len(own)}" value="{done}" '
+            f'aria-label="{done} of {len(own)} passed">'
             f'</progress> <span class="soft">{done} of {len(own)}</span></p><ul>{listed}</ul>'
         )
     return f'<div class="de-card calm">{_STYLE}{"".join(parts)}</div>'
@@ -329,10 +354,21 @@ def _quoted_calls(text: str) -> str:
     return re.sub(r'(\w+\("[^"]*"\))', r"`\1`", text)
 
 
-def _filled(text: str, indent: str = "") -> list[str]:
+def _filled(
+    text: str, indent: str = "", following: str | None = None, width: int = _WIDTH
+) -> list[str]:
     return textwrap.wrap(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent if following is None else following,
+        break_long_words=False,
     )
+
+
+def _printable(text: str) -> str:
+    """Text that a terminal takes as text: what would steer it, or cannot be encoded, is shown."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 _STYLE = (

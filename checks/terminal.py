@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from checks import course, show, workspace
 from checks.journal import journal
@@ -46,7 +47,7 @@ def progress(title: str, quiet: bool = False) -> Iterator[Step]:
 def record(file: Path, verdicts: Sequence[Verdict]) -> None:
     """Write verdicts into the learner's journal when the notebook is the learner's own."""
     if workspace.folder().resolve() in file.resolve().parents:
-        kept = journal(course.root())
+        kept = journal(workspace.folder())
         for verdict in verdicts:
             kept.record(verdict)
 
@@ -69,8 +70,9 @@ def show_report(report: Report) -> None:
         console.print(report.message, style="yellow", markup=False)
     if open_ones:
         console.print()
-        console.print(show.card_rich((started or open_ones)[0]))
-    console.print(f"\n{report.points:g} of {report.max_points:g} points in {report.file}.")
+        console.print(show.card_rich((started or open_ones)[0], console.width))
+    total = f"\n{report.points:g} of {report.max_points:g} points in {report.file}."
+    console.print(total, markup=False)
 
 
 def show_exercises() -> None:
@@ -78,12 +80,15 @@ def show_exercises() -> None:
     for lesson in course.catalogue():
         console.print(f"\n[bold]{lesson.number} {lesson.title}[/]")
         for entry in lesson.exercises:
-            console.print(f"  {entry.id}  {entry.card.title}, {entry.card.points():g} points")
+            card = entry.card
+            names = ", ".join(card.needs)
+            line = f"  {entry.id}  {card.title}, {card.points():g} points: {names}"
+            console.print(line, soft_wrap=True)
 
 
 def show_progress() -> None:
     """The journal, lesson by lesson."""
-    standings = journal(course.root()).standings()
+    standings = journal(workspace.folder()).standings()
     print(show.progress_text(show.progress_rows(course.catalogue(), standings)))
 
 
@@ -95,7 +100,8 @@ def show_doctor() -> bool:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     words = {True: "[green]✓ fine[/]", None: "[yellow]○ optional[/]", False: "[red]✗ mend[/]"}
     for one in found:
-        table.add_row(words[one.ok], one.name, one.value, one.advice)
+        # Text: a path may hold square brackets, which would be read as markup.
+        table.add_row(words[one.ok], one.name, Text(one.value), Text(one.advice))
     console.print(table)
     return all(one.ok is not False for one in found)
 
@@ -103,10 +109,15 @@ def show_doctor() -> bool:
 def build(number: str | None, check: bool) -> int:
     """Build notebooks, or tell what drifted; returns the exit code."""
     from checks.authoring import build as authoring
-    from checks.authoring import master
+    from checks.authoring import master, schema
 
-    masters = master.find(course.root(), number)
+    root = course.root()
+    masters = master.find(root, number)
     drifted: list[str] = []
+    if check and not schema.is_current(root):
+        drifted.append("checks/report.schema.json is not what a report is. Run `checks build`.")
+    elif not check and schema.write(root):
+        console.print("checks/report.schema.json: written")
     with progress("Checking" if check else "Building") as step:
         for done, path in enumerate(masters):
             step(done, len(masters))

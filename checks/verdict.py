@@ -31,7 +31,8 @@ class Status(StrEnum):
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # Every field is in the JSON, also one that holds its default; the published schema says so.
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class Finding(_Data):

@@ -8,7 +8,7 @@ from checks import course, show, terminal, workspace
 from checks.errors import CourseError
 from checks.grading import kernel
 from checks.journal import Journal, journal
-from checks.keys import pressed
+from checks.keys import QUIT, pressed
 from checks.terminal import console
 from checks.verdict import Report, Status, Verdict
 
@@ -17,10 +17,10 @@ _EVERY = 0.3  # seconds between looks at the folder
 
 def watch(folder: Path, timeout: float) -> None:
     """Run until `q` or Ctrl-C. Keys: h hint, n next, l list, c check, r reset, q quit."""
-    watching = _Watching(folder, timeout, journal(course.root()))
+    watching = _Watching(folder, timeout, journal(workspace.folder()))
     watching.welcome()
     with pressed() as next_key:
-        while (key := next_key(_EVERY)) != "q":
+        while (key := next_key(_EVERY)) != QUIT:
             if saved := watching.saved():
                 watching.check(saved)
             elif key:
@@ -68,6 +68,7 @@ class _Watching:
                 self._report = kernel.check_notebook(path, self._timeout, step)
         except CourseError as error:
             console.print(str(error), style="red", markup=False)
+            self._keys()
             return
         terminal.record(path, self._report.exercises)
         console.clear()
@@ -77,18 +78,20 @@ class _Watching:
     def on(self, key: str) -> None:
         """Do what a key asks for."""
         asked_reset, self._asked_reset = self._asked_reset, False
+        if key == "c" and self._file:
+            self.check(self._file)
+            return
         if key == "l":
             terminal.show_progress()
-        elif key == "c" and self._file:
-            self.check(self._file)
+        elif key == "c":
+            console.print("There is nothing to check again yet. Save a lesson first.")
         elif key == "h":
             self._hint()
         elif key == "n":
             self._next()
         elif key == "r":
             self._reset(confirmed=asked_reset)
-        else:
-            self._keys()
+        self._keys()
 
     def _keys(self) -> None:
         console.print("\n[dim]h hint · n next · l list · c check · r reset · q quit[/]")
@@ -131,5 +134,14 @@ class _Watching:
             console.print(f"Press r again to get {verdict.exercise} back as it came.")
         else:
             lesson = course.lesson(verdict.lesson)
-            kept = workspace.reset(lesson, [verdict.exercise])
-            console.print(f"Done. Your old copy is {kept.name if kept else 'gone'}; reload it.")
+            try:
+                kept = workspace.reset(lesson, [verdict.exercise])
+            except CourseError as error:
+                console.print(str(error), style="red", markup=False)
+                return
+            self._times = self._look()  # a check now would wipe the next line off the screen
+            old = f" Your old copy is {kept.name}, beside it." if kept else ""
+            console.print(
+                f"{verdict.exercise} is as it came.{old} If the notebook is open in an editor, "
+                "reload it."
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,12 +29,14 @@ class Change:
         notebook: The file's name.
         what: `copied`, `refreshed`, or `offered` when the learner's copy was kept and the new one
             laid beside it.
-        cells: The exercises (or else the number of cells) in which the new one differs.
+        cells: In how many cells an offered one differs, in words.
+        beside: What the offered one is called.
     """
 
     notebook: str
     what: str
     cells: str = ""
+    beside: str = ""
 
     @property
     def sentence(self) -> str:
@@ -41,7 +44,7 @@ class Change:
         if self.what == "offered":
             return (
                 f"{self.notebook} has an update ({self.cells}). Yours is untouched; the new one is "
-                f"beside it as {_offered_name(self.notebook)}."
+                f"beside it as {self.beside}."
             )
         return f"{self.notebook} {self.what}."
 
@@ -81,7 +84,7 @@ def reset(lesson: course.Lesson, exercises: list[str] | None = None) -> Path | N
     """Give a lesson, or some of its exercises, back as shipped.
 
     Returns:
-        Where the old copy was kept; None when there was none.
+        Where the old copy was kept; None when there was none, or it was as it came.
 
     Raises:
         WorkspaceError: the copy cannot be read or written, or an exercise's cell is not in it.
@@ -93,9 +96,11 @@ def reset(lesson: course.Lesson, exercises: list[str] | None = None) -> Path | N
         work.mkdir(parents=True, exist_ok=True)
         if exercises:
             new = _with_starters(copy, exercises)
-        if copy.exists():
+        if copy.exists() and copy.read_bytes() != new:
             stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
             kept = copy.with_name(f"{copy.stem}.before-reset-{stamp}.ipynb")
+            while kept.exists():
+                kept = _next_name(kept)
             _write_whole(kept, copy.read_bytes())
         _write_whole(copy, new)
         if not exercises:
@@ -134,13 +139,25 @@ def _bring(lesson: Path, copy: Path, shipped: dict[str, str]) -> Change | None:
         _write_whole(copy, new)
         shipped[copy.name] = fingerprint(new)
         return Change(copy.name, "refreshed")
-    _write_whole(copy.with_name(_offered_name(copy.name)), new)
-    shipped[copy.name] = fingerprint(new)  # offered once, not at every start
-    return Change(copy.name, "offered", _difference(old, new))
+    offered = _place_beside(copy, shipped)
+    _write_whole(offered, new)
+    shipped[copy.name] = shipped[offered.name] = fingerprint(new)  # offered once, not at each start
+    return Change(copy.name, "offered", _difference(old, new), offered.name)
 
 
-def _offered_name(name: str) -> str:
-    return f"{Path(name).stem}.updated.ipynb"
+def _place_beside(copy: Path, shipped: dict[str, str]) -> Path:
+    """Where a new version is laid: over an earlier one only if nobody has worked in that."""
+    place = copy.with_name(f"{copy.stem}.updated.ipynb")
+    while place.exists() and fingerprint(place.read_bytes()) != shipped.get(place.name):
+        place = _next_name(place)
+    return place
+
+
+def _next_name(path: Path) -> Path:
+    """`a.ipynb`, `a (2).ipynb`, `a (3).ipynb`, ..."""
+    counted = re.fullmatch(r"(.*) \((\d+)\)", path.stem)
+    stem, number = (counted[1], int(counted[2])) if counted else (path.stem, 1)
+    return path.with_name(f"{stem} ({number + 1}){path.suffix}")
 
 
 def _difference(old: bytes, new: bytes) -> str:

@@ -75,6 +75,8 @@ app = FastAPI()
 # BEGIN SOLUTION
 def hours() -> dict[str, str]:
     return {"open": "09:00", "close": "18:00"}
+
+
 # END SOLUTION
 
 
@@ -188,6 +190,8 @@ def add_book(new: NewBook) -> dict[str, str]:
         session.add(Book(title=new.title, pence=new.pence))
         session.commit()
     return {"title": new.title}
+
+
 # END SOLUTION
 
 

@@ -37,6 +37,7 @@ from checks import TODO, check, hint, progress, solution, trace
 # `sqlite://` without a path is a database in memory: nothing to install, nothing to clean up, gone when you are. Here
 # is a table in one, and an endpoint that reads it.
 
+
 # %%
 def try_it(engine: Engine) -> str:
     """Make a table here, read it in an endpoint, and tell what happened."""
@@ -78,7 +79,8 @@ try_it(create_engine("sqlite://"))
 loose = {"check_same_thread": False}
 print("check_same_thread=False:", try_it(create_engine("sqlite://", connect_args=loose)))
 print("StaticPool:             ", try_it(create_engine("sqlite://", poolclass=StaticPool)))
-print("both:                   ", try_it(create_engine("sqlite://", connect_args=loose, poolclass=StaticPool)))
+both = create_engine("sqlite://", connect_args=loose, poolclass=StaticPool)
+print("both:                   ", try_it(both))
 
 # %% [markdown]
 # Both: one connection for all, and the permission to pass it around. The rule that many tutorials make of it, "SQLite
@@ -147,7 +149,9 @@ class Author(ShopBase):
     born: Mapped[int | None]
 
 
-shop_engine = create_engine("sqlite://", connect_args={"check_same_thread": False}, poolclass=StaticPool)
+shop_engine = create_engine(
+    "sqlite://", connect_args={"check_same_thread": False}, poolclass=StaticPool
+)
 ShopBase.metadata.create_all(shop_engine)
 ShopSession = sessionmaker(shop_engine)
 
@@ -195,6 +199,7 @@ with OldSession() as session:
 # `OldAuthor.name` is. And `autoflush=False`, which everybody copies, makes your own unsaved changes invisible to your
 # own queries. Others are no longer served:
 
+
 # %%
 def old_ways() -> Iterator[tuple[str, object]]:
     yield "sessionmaker(autocommit=True)", lambda: sessionmaker(shop_engine, autocommit=True)()
@@ -231,6 +236,7 @@ for spelling, attempt in old_ways():
 # - `username`, which must be there, cannot be taken twice, and is found through an index;
 # - `hashed_password`, which must be there.
 
+
 # %% exercise="01.user_model"
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
@@ -246,6 +252,8 @@ class User(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     username: Mapped[str] = mapped_column(unique=True, index=True)
     hashed_password: Mapped[str]
+
+
 # END SOLUTION
 
 
@@ -349,6 +357,7 @@ except Exception as error:
 #
 # Now the server from 2 a.m. Its author wrote a line that looks like thrift: one session, at the top, for everybody.
 
+
 # %%
 class NewAuthor(BaseModel):
     name: str
@@ -375,7 +384,8 @@ def list_authors() -> list[str]:
 
 # %%
 client = TestClient(thrifty, raise_server_exceptions=False)
-for method, sent in (("POST", "Mary Shelley"), ("POST", "Mary Shelley"), ("GET", None), ("GET", None)):
+mary = "Mary Shelley"
+for method, sent in (("POST", mary), ("POST", mary), ("GET", None), ("GET", None)):
     answer = client.request(method, "/authors", json={"name": sent} if sent else None)
     print(f"{method:4} {sent or '':12} {answer.status_code}")
 
@@ -399,6 +409,7 @@ shared.close()
 #
 # A dependency with `yield` is the place. What stands before the `yield` runs before your endpoint, what follows it
 # runs afterwards, and an exception of the endpoint comes up *at* the `yield`:
+
 
 # %%
 def shop_session() -> Iterator[Session]:
@@ -463,6 +474,7 @@ seen
 # - whatever the endpoint raises, `HTTPException` included, it is rolled back, and the exception goes on its way;
 # - it is always closed.
 
+
 # %% exercise="01.get_db"
 # BEGIN STARTER
 # def get_db() -> Iterator[Session]:
@@ -490,9 +502,10 @@ check("01.get_db")
 #
 # The last trap of the day needs one endpoint, and a table with something to hide:
 
+
 # %% tags=["setup"]
 def hash_password(password: str) -> str:
-    """A salted scrypt hash. A stand-in, and far too quick for real life: lesson 12 does it properly."""
+    """A salted scrypt hash. A stand-in, far too quick for real life: lesson 12 does it properly."""
     salt = os.urandom(16)
     return f"{salt.hex()}:{hashlib.scrypt(password.encode(), salt=salt, n=2**10, r=8, p=1).hex()}"
 
@@ -512,7 +525,7 @@ class Staff(StaffBase):
 
 StaffBase.metadata.create_all(shop_engine)
 with ShopSession.begin() as session:
-    session.merge(Staff(id=1, username="ada", hashed_password="(a hash that nobody should ever see)"))
+    session.merge(Staff(id=1, username="ada", hashed_password="(a hash that nobody should see)"))
 
 talkative = FastAPI()
 
@@ -531,6 +544,7 @@ sorted(TestClient(talkative).get("/staff/1").json().items())
 # %% [markdown]
 # Everything. FastAPI turns the object into JSON, and the object is the row. The cure is to say what goes out, and to say
 # it in the place that both FastAPI and the reader look at, the return type:
+
 
 # %%
 class StaffOut(BaseModel):
@@ -583,6 +597,7 @@ client.get("/staff/1").json(), client.get("/staff/2").status_code
 # - `GET /users/{user_id}` answers with the same two fields, or 404;
 # - neither the password nor its hash ever goes out.
 
+
 # %% exercise="01.users_api"
 class NewUser(BaseModel):
     username: str
@@ -613,6 +628,7 @@ app = FastAPI(lifespan=make_tables)
 # END STARTER
 # BEGIN SOLUTION
 
+
 @app.post("/users", status_code=201, response_model=UserOut)
 def add_user(new: NewUser, session: SessionDep) -> User:
     user = User(username=new.username, hashed_password=hash_password(new.password))
@@ -630,6 +646,8 @@ def read_user(user_id: int, session: SessionDep) -> User:
     if user is None:
         raise HTTPException(404, "No such user.")
     return user
+
+
 # END SOLUTION
 
 

@@ -24,7 +24,8 @@ from typing import Annotated, Any
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
-from sqlalchemy import CheckConstraint, Engine, ForeignKey, MetaData, create_engine, delete, event, func, select, update
+from sqlalchemy import CheckConstraint, Engine, ForeignKey, MetaData
+from sqlalchemy import create_engine, delete, event, func, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
@@ -73,7 +74,9 @@ class Order(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     book_id: Mapped[int] = mapped_column(ForeignKey("book.id"))
-    customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id", deferrable=True, initially="DEFERRED"))
+    customer_id: Mapped[int] = mapped_column(
+        ForeignKey("customer.id", deferrable=True, initially="DEFERRED")
+    )
     copies: Mapped[int] = mapped_column(default=1)
 
 
@@ -148,6 +151,7 @@ print("after rollback:", count())
 #
 # What a customer sends:
 
+
 # %% tags=["setup"]
 class NewOrder(BaseModel):
     book_id: int
@@ -157,6 +161,7 @@ class NewOrder(BaseModel):
 
 # %% [markdown]
 # A tidy mind has put each step into a function of its own, and each function saves its work:
+
 
 # %%
 def take_from_shelf(new: NewOrder) -> None:
@@ -230,6 +235,8 @@ def place_order(new: NewOrder) -> dict[str, int]:
         session.add(order)
         session.flush()  # the id is needed for the answer
         return {"id": order.id, "copies_left": book.copies}
+
+
 # END SOLUTION
 
 
@@ -241,6 +248,7 @@ check("03.atomic_order")
 #
 # Most applications do not open a block in each endpoint; they have a dependency do it. Here is the one that half the
 # tutorials on the internet hand you. Read it, then commit yourself:
+
 
 # %%
 def get_db() -> Iterator[Session]:
@@ -348,6 +356,7 @@ with served(liar) as shop:
 # The commit need not even fail. Let it be *slow*, as commits are when a disk or a replica is busy, and let the customer
 # look at once, as front ends do:
 
+
 # %%
 def get_slow_db() -> Iterator[Session]:
     with SessionLocal.begin() as db:
@@ -395,6 +404,7 @@ except IntegrityError as error:
 # order is kept. When the commit fails, the client hears an error, and the order that failed does not turn up later.
 # Several cures are right.
 
+
 # %% exercise="03.tell_the_truth"
 def get_db() -> Iterator[Session]:
     db = SessionLocal()
@@ -433,6 +443,7 @@ check("03.tell_the_truth")
 # ## Three cures and a placebo
 #
 # Four endpoints, each trying to sell a book to customer 99. **Predict** the four status codes.
+
 
 # %%
 def whole_request() -> Iterator[Session]:
@@ -490,6 +501,7 @@ for path in ("/default-scope", "/function-scope", "/own-block", "/explicit-commi
 #
 # A 500 is true, but not kind. To turn a refused commit into a 409, the code around the `yield` may raise an
 # `HTTPException`, and once more it depends on *when*:
+
 
 # %%
 def with_manners() -> Iterator[Session]:
@@ -648,6 +660,7 @@ with SessionLocal() as session:
 # The cure is in [SQLAlchemy's notes on SQLite](https://docs.sqlalchemy.org/en/21/dialects/sqlite.html): keep the driver
 # from guessing, and say BEGIN yourself. It is worth having in every SQLite project:
 
+
 # %% tags=["setup"]
 def make_engine(begin: str, patience: float = 5.0) -> Engine:
     """An engine on the same file, whose transactions begin when they say so.
@@ -693,6 +706,7 @@ with HonestSession() as session:
 # - the good ones are in the shop afterwards, and the books that were there are as they were;
 # - the import is **one transaction**: if its commit fails, none of it is kept. `HonestSession` is yours to use.
 
+
 # %% exercise="03.savepoint_import"
 class NewBook(BaseModel):
     isbn: str
@@ -719,6 +733,8 @@ def import_books(delivery: list[NewBook]) -> dict[str, Any]:
             except IntegrityError:
                 rejected.append(new.isbn)
     return {"imported": len(delivery) - len(rejected), "rejected": rejected}
+
+
 # END SOLUTION
 
 
@@ -921,7 +937,9 @@ def passes(error: Exception) -> bool:
         return True
     if not isinstance(error, DBAPIError):
         return False
-    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01") or "database is locked" in str(error.orig)
+    if "database is locked" in str(error.orig):  # SQLite
+        return True
+    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")  # PostgreSQL
 
 
 def in_transaction(work: Callable[[Session], Result], attempts: int = 3) -> Result:
@@ -960,7 +978,8 @@ restock()
 with trace(engine) as seen:
     left = in_transaction(sell_one)
 
-print(left, "left,", len(seen.selects), "SELECTs,", seen.commits, "commits,", seen.rollbacks, "rollback")
+print(left, "left,", len(seen.selects), "SELECTs")
+print(seen.commits, "commits,", seen.rollbacks, "rollback")
 
 # %% [markdown]
 # Three SELECTs: ours, the rival's, ours again. Retry a few times, with a random pause, and then let the error out as a
@@ -1082,7 +1101,8 @@ def create_order(new: OrderIn, session: SessionDep) -> OrderOut:
 restock()
 client = TestClient(api, raise_server_exceptions=False)
 for customer_id in (99, 1, 1):
-    print(customer_id, "->", client.post("/orders", json={"book_id": 2, "customer_id": customer_id}).status_code)
+    answer = client.post("/orders", json={"book_id": 2, "customer_id": customer_id})
+    print(customer_id, "->", answer.status_code)
 
 # %% [markdown]
 # ## The rules

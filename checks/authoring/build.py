@@ -45,15 +45,11 @@ def build(path: Path) -> list[str]:
     """
     lesson = _lesson(path)
     cells = master.read(path)
-    written = []
-    blanked = _notebook(lesson, cells, solved=False)
-    if _write(lesson.lesson_notebook, blanked):
-        written.append(f"lessons/{lesson.name}.ipynb")
-    solved = _keep_stored(_executed(_notebook(lesson, cells, solved=True)), lesson.solved_notebook)
-    _demand(lesson, solved, "passed")
-    if _write(lesson.solved_notebook, solved):
-        written.append(f"solutions/{lesson.name}.ipynb")
-    return written
+    blanked, fresh = (_notebook(lesson, cells, solved=solved) for solved in (False, True))
+    solved = _keep_stored(_executed(fresh), lesson.solved_notebook)
+    _demand(lesson, solved, "passed")  # before anything is written
+    made = ((lesson.lesson_notebook, blanked), (lesson.solved_notebook, solved))
+    return [f"{path.parent.name}/{path.name}" for path, notebook in made if _write(path, notebook)]
 
 
 def drift(path: Path, execute: bool = True) -> list[str]:
@@ -110,6 +106,11 @@ def _notebook(lesson: course.Lesson, cells: list[master.Cell], solved: bool) -> 
                 f"{lesson.master.name} has an exercise {cell.exercise} that no check knows; add it "
                 f"to EXERCISES in checks/lessons/lesson_{lesson.name}.py."
             )
+    if unused := points.keys() - {cell.exercise for cell in cells}:
+        raise BuildError(
+            f"{lesson.master.name} has no cell for {', '.join(sorted(unused))}; write one, with "
+            "its check, or take the exercise out of EXERCISES."
+        )
     ids: Counter[str] = Counter()
     return {
         "cells": [_cell(cell, solved, points, ids) for cell in cells],
@@ -129,7 +130,8 @@ def _cell(
     metadata: dict[str, Any] = {}
     if cell.exercise:
         metadata["course"] = {"exercise": cell.exercise, "role": cell.role}
-        metadata["nbgrader"] = _nbgrader(cell, points[cell.exercise])
+    if cell.role == "check" and cell.exercise:
+        metadata["nbgrader"] = _nbgrader(cell.exercise, points[cell.exercise])
     if cell.tags:
         metadata["tags"] = list(cell.tags)
     made: dict[str, Any] = {
@@ -154,18 +156,21 @@ def _id(cell: master.Cell, ids: Counter[str]) -> str:
     return base if ids[base] == 1 else f"{base}-{ids[base]}"
 
 
-def _nbgrader(cell: master.Cell, points: float) -> dict[str, Any]:
-    """What nbgrader 0.9 wants to know of a cell, schema version 3."""
-    is_check = cell.role == "check"
-    keys: dict[str, Any] = {
-        "grade": is_check,
-        "grade_id": f"{cell.role}-{cell.exercise}".replace(".", "-"),
-        "locked": is_check,
+def _nbgrader(exercise: str, points: float) -> dict[str, Any]:
+    """What nbgrader 0.9 wants to know of a check, schema version 3: a locked, graded test.
+
+    The exercise's own cell carries nothing of the kind: as nbgrader's `solution` its starter code
+    would be replaced by "YOUR CODE HERE".
+    """
+    return {
+        "grade": True,
+        "grade_id": f"check-{exercise}".replace(".", "-"),
+        "locked": True,
+        "points": points,
         "schema_version": 3,
-        "solution": not is_check,
+        "solution": False,
         "task": False,
     }
-    return keys | ({"points": points} if is_check else {})
 
 
 def _without_outputs(notebook: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,11 +252,13 @@ def _keep_stored(fresh: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _stored(path: Path) -> dict[str, Any] | None:
+    """A notebook as it lies there; None where there is none, or only what is left of one."""
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        whole = all(isinstance(cell["id"], str) for cell in found["cells"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found
+    return found if whole else None
 
 
 def _write(path: Path, notebook: Mapping[str, Any]) -> bool:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import jupytext
 
+from checks import blocks
 from checks.errors import CourseError
 
 Role = Literal["prose", "code", "exercise", "check"]
-
-_BLOCK = re.compile(
-    r"^[ \t]*# BEGIN (?P<kind>STARTER|SOLUTION)[ \t]*\n"
-    r"(?P<body>.*?)"
-    r"^[ \t]*# END (?P=kind)[ \t]*\n?",
-    re.DOTALL | re.MULTILINE,
-)
 
 
 class MasterError(CourseError):
@@ -45,19 +37,22 @@ class Cell:
     tags: tuple[str, ...] = ()
 
 
-def mark(exercise: str) -> str:
-    """The visible line that says which exercise a cell answers."""
-    return f"# exercise: {exercise}\n"
-
-
 def read(path: Path) -> list[Cell]:
     """The cells of a master.
 
     Raises:
-        MasterError: a block is not closed, or an exercise has no starter, no solution or no check.
+        MasterError: a block is not closed or stands where no exercise is, or an exercise has no
+            starter, no solution or no check, or is there twice.
     """
     notebook = jupytext.read(path, fmt="py:percent")
     cells = [_cell(path, raw) for raw in notebook.cells]
+    for cell in cells:
+        for text in (cell.solved, cell.blanked):
+            if border := blocks.stray(text):
+                raise MasterError(
+                    f"{path.name}: the line `{border}` belongs to no block. A block "
+                    "stands in an exercise's cell, from its BEGIN to its own END, none in another."
+                )
     exercises = [cell.exercise for cell in cells if cell.role == "exercise"]
     checks = [cell.exercise for cell in cells if cell.role == "check"]
     if exercises != checks:
@@ -65,6 +60,8 @@ def read(path: Path) -> list[Cell]:
             f"{path.name}: the exercises {exercises} and the checks {checks} do not match; follow "
             'every `# %% exercise="..."` cell with a `# %% check="..."` cell.'
         )
+    if twice := sorted({one for one in exercises if exercises.count(one) > 1}, key=str):
+        raise MasterError(f"{path.name}: exercise {twice[0]} is there twice; rename one of them.")
     return cells
 
 
@@ -86,6 +83,10 @@ def find(root: Path, number: str | None = None) -> list[Path]:
 def _cell(path: Path, raw: dict[str, object]) -> Cell:
     source, metadata = str(raw["source"]), raw["metadata"]
     assert isinstance(metadata, dict)
+    if wrong := metadata.get("incorrectly_encoded_metadata"):
+        raise MasterError(
+            f'{path.name}: `# %% {wrong}` cannot be read; write it as `# %% exercise="NN.name"`.'
+        )
     tags = tuple(metadata.get("tags", ()))
     if raw["cell_type"] != "code":
         return Cell("prose", source, source, tags=tags)
@@ -97,28 +98,10 @@ def _cell(path: Path, raw: dict[str, object]) -> Cell:
 
 
 def _exercise_cell(path: Path, exercise: str, source: str, tags: tuple[str, ...]) -> Cell:
-    found = {match["kind"] for match in _BLOCK.finditer(source + "\n")}
-    if found != {"STARTER", "SOLUTION"}:
+    made = blocks.texts(exercise, source)
+    if made is None:
         raise MasterError(
             f"{path.name}: exercise {exercise} needs one `# BEGIN STARTER` ... `# END STARTER` "
             "block (its lines commented out) and one `# BEGIN SOLUTION` ... `# END SOLUTION`."
         )
-
-    def keep(kind: str) -> str:
-        def block(match: re.Match[str]) -> str:
-            if match["kind"] != kind:
-                return ""
-            return _uncommented(match["body"]) if kind == "STARTER" else match["body"]
-
-        text = _BLOCK.sub(block, source + "\n")
-        return mark(exercise) + re.sub(r"\n{4,}", "\n\n\n", text).strip() + "\n"
-
-    return Cell("exercise", keep("SOLUTION").rstrip(), keep("STARTER").rstrip(), exercise, tags)
-
-
-def _uncommented(body: str) -> str:
-    """Starter lines stand in the master behind `# `, at whatever depth the block has."""
-    depth = len(body) - len(body.lstrip(" \t"))
-    lines = textwrap.dedent(body).splitlines()
-    bare = [line[2:] if line.startswith("# ") else line.lstrip("#") for line in lines]
-    return textwrap.indent("\n".join(bare) + "\n", " " * depth)
+    return Cell("exercise", made.solved, made.blanked, exercise, tags)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from checks import blocks
 from checks.authoring import master
 from checks.exercise import Exercise
 from checks.judge import judge
@@ -41,7 +42,7 @@ class Rehearsal:
         """
         card = self._exercises[exercise]
         names = run_cells(self._before(card), fresh_names())
-        source = master.mark(exercise) + code
+        source = blocks.mark(exercise) + code
         with contextlib.suppress(Exception):  # the traceback is in the learner's notebook
             run_cells([source], names)
         return judge(card, observe(card, names, source, seed), self.starter(exercise))

@@ -1,1 +1,1 @@
-"""Measurements that the bars of the design are held against. Run by hand."""
+"""What things cost, measured on demand and not in the tests."""

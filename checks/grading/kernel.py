@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from pydantic import ValidationError
 
 from checks import course, kernels
 from checks.environment import variables
 from checks.errors import CourseError
-from checks.judge import judge
-from checks.observe.evidence import OBSERVATION_TYPE, Attempt, Observation
+from checks.judge import judge, unjudged
+from checks.observe.evidence import OBSERVATION_TYPE, Observation
 from checks.verdict import Report, Status, Verdict
 
 Progress = Callable[[int, int], None]
 
 _LARGEST = 50_000_000  # bytes of a notebook that is still read
+_FORMAT = 4  # of notebooks, since 2015
+_AGAIN = "Save it again from JupyterLab, or take a fresh copy with `checks reset`."
 
 
 class UnreadableError(CourseError):
@@ -33,7 +38,7 @@ def check_notebook(
 
     A cell that raises does not stop the run; one that outlasts its time or kills the kernel does,
     and what stands below it is marked as not run. An exercise is observed where its check stands;
-    where that is gone, after its own cell, else at the end.
+    where that is gone or stands above the answer, after its own cell, else at the end.
 
     Args:
         path: The notebook.
@@ -55,15 +60,7 @@ def check_notebook(
         )
     run = _Run(lesson, notebook, timeout, progress)
     run.go(path.resolve().parent)
-    verdicts = run.verdicts()
-    return Report(
-        file=path.name,
-        lesson=lesson.number,
-        points=sum(one.points for one in verdicts),
-        max_points=sum(one.max_points for one in verdicts),
-        message=run.trouble,
-        exercises=verdicts,
-    )
+    return _report(path, lesson, run.verdicts(), run.trouble)
 
 
 def read(path: Path) -> Any:
@@ -73,25 +70,89 @@ def read(path: Path) -> Any:
         UnreadableError: it is missing, too large, not JSON, or not a notebook.
     """
     try:
+        if path.is_dir():
+            raise UnreadableError(f"{path} is a folder. Name one notebook in it.")
+        if path.exists() and not path.is_file():
+            raise UnreadableError(f"{path} is not a file. Name a notebook.")
         if path.stat().st_size > _LARGEST:
             raise UnreadableError(
                 f"{path} is larger than {_LARGEST // 1_000_000} MB. Clear its outputs, save it, "
                 "and try again."
             )
-        return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise UnreadableError(f"There is no file {path}. Check the name.") from error
-    except IsADirectoryError as error:
-        raise UnreadableError(f"{path} is a folder. Name one notebook in it.") from error
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read ({error.strerror}).") from error
-    except UnreadableError:
-        raise
-    except Exception as error:  # nbformat raises many kinds on files that are no notebooks
+    except ValueError as error:
+        raise UnreadableError(f"{path} is not text, so it is no notebook. {_AGAIN}") from error
+    return _notebook(path, text)
+
+
+def _notebook(path: Path, text: str) -> Any:
+    if not text.strip():
+        raise UnreadableError(f"{path} is empty. {_AGAIN}")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        at = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise UnreadableError(f"{path} is not JSON{at}, so it is no notebook. {_AGAIN}") from error
+    version = found.get("nbformat") if isinstance(found, dict) else None
+    cells = found.get("cells") if isinstance(found, dict) else None
+    if type(version) is int and version != _FORMAT:
         raise UnreadableError(
-            f"{path} is not a Jupyter notebook ({type(error).__name__}). Save it again from "
-            "JupyterLab, or take a fresh copy with `checks reset`."
-        ) from error
+            f"{path} is a notebook of format {version}; this course reads format {_FORMAT}. Open "
+            "it in JupyterLab and save it again."
+        )
+    if version is None or not isinstance(cells, list):
+        raise UnreadableError(f"{path} is JSON, but not a Jupyter notebook. {_AGAIN}")
+    metadata = found.get("metadata")
+    return nbformat.v4.new_notebook(
+        cells=[_cell(one) for one in cells if isinstance(one, dict)],
+        metadata=metadata if isinstance(metadata, dict) else {},
+    )
+
+
+def _cell(cell: dict[str, Any]) -> Any:
+    """A cell's text, without what some earlier run has printed: only this run's outputs count."""
+    metadata = cell.get("metadata")
+    kept = metadata if isinstance(metadata, dict) else {}
+    if cell.get("cell_type") == "code":
+        return nbformat.v4.new_code_cell(course.source_of(cell), metadata=kept)
+    return nbformat.v4.new_markdown_cell(course.source_of(cell), metadata=kept)
+
+
+def unreadable(path: Path, why: str) -> Report:
+    """The report on a file that could not be run: its name may still tell the lesson."""
+    lesson = course.lesson_of_notebook(None, path.name)
+    verdicts = [
+        unjudged(entry.card, Status.UNREADABLE, why)
+        for entry in (lesson.exercises if lesson else ())
+    ]
+    return _report(path, lesson, verdicts, why)
+
+
+def _report(
+    path: Path, lesson: course.Lesson | None, verdicts: list[Verdict], message: str
+) -> Report:
+    return Report(
+        file=path.name,
+        lesson=lesson.number if lesson else None,
+        points=sum(one.points for one in verdicts),
+        max_points=sum(one.max_points for one in verdicts),
+        message=message,
+        exercises=verdicts,
+    )
+
+
+def _forget_what_waits() -> None:
+    """End nbclient's waiting for an interrupted cell, which would be reported as an error later."""
+    loop = ensure_event_loop()
+    waiting = asyncio.all_tasks(loop)
+    for one in waiting:
+        one.cancel()
+    if waiting:
+        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
 
 
 class _Run:
@@ -110,31 +171,44 @@ class _Run:
         self._client.resources = {"metadata": {"path": str(folder)}}
         quiet = variables(CHECKS_COLLECT="1", CHECKS_PROGRESS="off")
         with quiet, self._client.setup_kernel():
-            self._run_cells()
+            try:
+                self._run_cells()
+            except KeyboardInterrupt:
+                _forget_what_waits()
+                raise
 
     def _run_cells(self) -> None:
-        total = len(self._notebook.cells)
-        for place, cell in enumerate(self._notebook.cells):
-            concerned = self._cells.at(place)
-            if cell.cell_type == "code" and not self._execute(cell, place, concerned):
+        cells = list(self._notebook.cells)  # checks of our own are added meanwhile
+        total = len(cells)
+        for place, cell in enumerate(cells):
+            concerned, checked = self._cells.at(place), self._cells.checked_at(place)
+            if cell.cell_type == "code" and not self._execute(cell, place, concerned, checked):
                 return
-            for exercise in concerned - self._cells.checked:
-                if not self._check(exercise, place):
+            for exercise in sorted(concerned):
+                if self._is_last(exercise, place) and not self._check(exercise, place):
                     return
             self._progress(place + 1, total)
         for entry in self._lesson.exercises:
             if entry.id not in self._observed and not self._check(entry.id, total):
                 return
 
-    def _check(self, exercise: str, place: int) -> bool:
-        """Check an exercise whose own check cell is gone."""
-        source = f'from checks.notebook import check as _check\n_check("{exercise}")'
-        return self._execute(nbformat.v4.new_code_cell(source), place, {exercise})
+    def _is_last(self, exercise: str, place: int) -> bool:
+        """Whether this cell answers an exercise that no cell from here on answers or checks."""
+        checks = self._cells.checks.get(exercise, [])
+        answers = self._cells.answers.get(exercise, [])
+        return place in answers and place not in checks and place == max(checks + answers)
 
-    def _execute(self, cell: Any, place: int, concerned: set[str]) -> bool:
+    def _check(self, exercise: str, place: int) -> bool:
+        """Check an exercise whose own check cell is gone, or stands above the answer."""
+        source = f'from checks.notebook import check as _check\n_check("{exercise}")'
+        cell = nbformat.v4.new_code_cell(source)
+        self._notebook.cells.append(cell)
+        return self._execute(cell, place, {exercise}, {exercise})
+
+    def _execute(self, cell: Any, place: int, concerned: set[str], checked: set[str]) -> bool:
         """Run one cell; False when the kernel is gone for good."""
         try:
-            self._client.execute_cell(cell, place)
+            self._client.execute_cell(cell, self._notebook.cells.index(cell))
         except CellTimeoutError:
             self._stopped = (Status.TIMED_OUT, concerned)
             self.trouble = (
@@ -148,17 +222,19 @@ class _Run:
                 "exit(), or for memory that runs out."
             )
         for output in cell.get("outputs", ()):
-            self._take(output.get("data", {}))
+            self._take(output.get("data", {}), checked)
         return self._stopped is None
 
-    def _take(self, data: Mapping[str, Any]) -> None:
+    def _take(self, data: Mapping[str, Any], checked: set[str]) -> None:
+        """Keep what was observed of the exercises that this cell checks."""
         if OBSERVATION_TYPE not in data:
             return
         try:
             observed = Observation.model_validate(data[OBSERVATION_TYPE])
         except ValidationError:
             return
-        self._observed[observed.exercise] = observed
+        if observed.exercise in checked:
+            self._observed[observed.exercise] = observed
 
     def verdicts(self) -> list[Verdict]:
         """Every exercise of the lesson, judged in order on what was observed."""
@@ -181,6 +257,4 @@ class _Run:
         if entry.id not in concerned:
             status = Status.NOT_RUN
         message = self.trouble or "Nothing was observed of this exercise. Run the notebook again."
-        return judge(
-            entry.card, Observation(exercise=entry.id, attempt=Attempt()), entry.starter
-        ).model_copy(update={"status": status, "message": message, "evidence": None})
+        return unjudged(entry.card, status, message)

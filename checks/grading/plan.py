@@ -86,7 +86,7 @@ def make(notebook: Mapping[str, Any], lesson: course.Lesson) -> Plan:
 
 def sources(plan: Plan, exercise: str) -> list[str]:
     """The cells that answer an exercise, in order."""
-    return [part.source for part in plan.parts if exercise in course.marks(part.source)]
+    return [part.source for part in plan.parts if exercise in course.answered_in(part.source)]
 
 
 def _cells(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -98,7 +98,7 @@ def _cells(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _as_code(cell: Mapping[str, Any]) -> Mapping[str, Any]:
     source = course.source_of(cell)
-    if cell.get("cell_type") == "code" or not course.marks(source):
+    if cell.get("cell_type") == "code" or not course.answered_in(source):
         return cell
     try:
         ast.parse(source)

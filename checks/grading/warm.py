@@ -346,7 +346,9 @@ class _Run:
         replaced = self._guard.restore()
         names = names or {}
         card = self._exercises[exercise]
-        source = next((one for one in reversed(self._ran) if exercise in course.marks(one)), None)
+        source = next(
+            (one for one in reversed(self._ran) if exercise in course.answered_in(one)), None
+        )
         try:
             seen = observe(card, names, source, told["seed"])
             body = _fitting(clean(seen.model_dump()))

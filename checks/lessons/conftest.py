@@ -13,6 +13,9 @@ from checks.errors import CourseError
 from checks.grading import kernel
 from checks.verdict import Status, Verdict
 
+_NOT_ASKED = Path()
+_HANDED_IN = pytest.StashKey[tuple[course.Lesson, Path]]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The notebook to judge."""
@@ -21,11 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """The module of the submission's lesson stands for its exercises."""
-    submission = parent.config.getoption("--submission")
-    if not file_path.name.startswith("lesson_") or file_path.suffix != ".py":
-        return None
+def pytest_configure(config: pytest.Config) -> None:
+    """Find out which lesson was handed in, before anything is collected."""
+    submission: Path | None = config.getoption("--submission", _NOT_ASKED)
+    if submission is _NOT_ASKED:  # another folder's tests are run
+        return
     if submission is None:
         raise pytest.UsageError("Say which notebook to judge: --submission FILE.ipynb")
     try:
@@ -34,10 +37,16 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
         raise pytest.UsageError(str(error)) from error
     if lesson is None:
         raise pytest.UsageError(f"{submission} is not a lesson of this course; name one that is.")
-    if file_path.stem != f"lesson_{lesson.number}_{lesson.slug}":
+    config.stash[_HANDED_IN] = (lesson, submission.resolve())
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """The module of the submission's lesson stands for its exercises."""
+    lesson, submission = parent.config.stash.get(_HANDED_IN, (None, None))
+    if lesson is None or submission is None or file_path.name != f"lesson_{lesson.name}.py":
         return None
     found: SubmittedLesson = SubmittedLesson.from_parent(parent, path=file_path)
-    found.lesson, found.submission = lesson, submission.resolve()
+    found.lesson, found.submission = lesson, submission
     return found
 
 

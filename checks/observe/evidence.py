@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -69,6 +68,16 @@ class Observation(_Data):
 
 
 _DEEPEST, _MOST, _LONGEST = 12, 1000, 20_000
+_SPEAKS_FOR_ITSELF = ("datetime", "decimal", "uuid")  # modules whose types have a plain `str`
+
+
+def storable(text: str) -> str:
+    """Text that can be written as UTF-8: half a surrogate pair becomes a replacement character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in text)
+    return text
 
 
 def plain(value: Any, depth: int = 0) -> JsonValue:
@@ -81,26 +90,27 @@ def plain(value: Any, depth: int = 0) -> JsonValue:
     if value is None or kind in (bool, int, float):
         return value  # type: ignore[no-any-return]
     if kind is str:
-        return value[:_LONGEST]  # type: ignore[no-any-return]
+        return storable(value[:_LONGEST])
     if depth >= _DEEPEST:
         return "…"
-    if isinstance(value, Mapping) and kind in (dict,):
+    if kind is dict:
         items = list(value.items())[:_MOST]
         return {str(plain(k, depth + 1)): plain(v, depth + 1) for k, v in items}
     if kind in (list, tuple, set, frozenset):
         return [plain(one, depth + 1) for one in list(value)[:_MOST]]
-    if kind.__module__ in ("datetime", "decimal", "uuid"):
+    if kind.__module__ in _SPEAKS_FOR_ITSELF:
         return str(value)
     if kind is bytes:
         return f"<{len(value)} bytes>"
-    if isinstance(value, BaseModel):
-        return {
-            "type": kind.__name__,
-            **{k: plain(v, depth + 1) for k, v in vars(value).items()},
-        }
     described: dict[str, JsonValue] = {"type": kind.__name__}
-    if "_sa_instance_state" in getattr(value, "__dict__", {}):
-        for name, loaded in vars(value).items():
+    try:
+        held: dict[str, Any] = object.__getattribute__(value, "__dict__")
+    except AttributeError:  # slots
+        return described
+    if issubclass(kind, BaseModel):
+        return described | {k: plain(v, depth + 1) for k, v in held.items()}
+    if "_sa_instance_state" in held:
+        for name, loaded in held.items():
             if type(loaded) in (bool, int, float, str, type(None)):
                 described[name] = plain(loaded, depth + 1)
     return described
@@ -110,5 +120,5 @@ def same_code(one: str, other: str) -> bool:
     """True when two cells say the same to Python, whatever their comments and spacing."""
     try:
         return ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return one.split() == other.split()

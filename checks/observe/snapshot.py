@@ -53,10 +53,10 @@ def take(engine: Engine | AsyncEngine, run: RunAsync) -> Snapshot | None:
 
 def file_of(engine: Engine | AsyncEngine) -> Path | None:
     """The file behind a SQLite engine; None for one in memory."""
-    name = engine.url.database
-    if not name or name == ":memory:" or "mode=memory" in name or "memory" in engine.url.query:
+    name = (engine.url.database or "").removeprefix("file:")
+    if name in ("", ":memory:") or engine.url.query.get("mode") == "memory":
         return None
-    return Path(name.removeprefix("file:"))
+    return Path(name)
 
 
 class _File:
@@ -86,7 +86,8 @@ class _File:
             try:
                 if self._kept is None:
                     self._dispose()
-                    self._path.unlink(missing_ok=True)
+                    for suffix in ("", "-wal", "-shm", "-journal"):
+                        self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
                 else:
                     with _unlocked(self._path) as target:
                         self._kept.backup(target)

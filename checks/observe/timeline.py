@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -55,24 +57,38 @@ class Timeline(Sequence[Event]):
     """Events in the order in which they happened, and the questions one asks of them."""
 
     def __init__(
-        self, events: Iterable[Event] = (), clock: Callable[[], float] | None = None
+        self,
+        events: Iterable[Event] = (),
+        clock: Callable[[], float] | None = None,
+        serving: Callable[[], int] | None = None,
     ) -> None:
+        """Events that happened, or a recording about to begin.
+
+        Args:
+            events: What there is already.
+            clock: Gives the milliseconds since the recording began.
+            serving: Gives the number of the request that its caller serves, 0 outside one.
+        """
         self._events = list(events)
         self._clock = clock
+        self._serving = serving
+        self._lock = threading.Lock()
 
     # -- making -------------------------------------------------------------------------------
+    def now(self) -> float:
+        """Milliseconds since the recording began."""
+        return self._clock() if self._clock else 0.0
+
     def add(self, kind: str, request: int = 0, **detail: Any) -> Event:
-        """Append an event, stamped by the recording's clock."""
-        at_ms = round(self._clock(), 2) if self._clock else 0.0
-        event = Event(kind, at_ms, request, detail)
-        self._events.append(event)
+        """Append an event, stamped by the recording's clock; any thread may."""
+        with self._lock:  # so that events stand in the order of their times
+            event = Event(kind, round(self.now(), 2), request, detail)
+            self._events.append(event)
         return event
 
     def note(self, text: str) -> None:
         """Put a remark on the record: `seen.note("e-mail sent")` shows when that happened."""
-        from checks.observe.trace import current_request
-
-        self.add("note", current_request(), text=str(text))
+        self.add("note", self._serving() if self._serving else 0, text=str(text))
 
     @classmethod
     def from_json(cls, data: Iterable[dict[str, Any]]) -> Timeline:
@@ -81,7 +97,7 @@ class Timeline(Sequence[Event]):
         Raises:
             TypeError: an entry is not an event.
         """
-        return cls(Event(**entry) for entry in data)
+        return cls(_event(entry) for entry in data)
 
     def to_json(self) -> list[dict[str, Any]]:
         """The timeline as JSON values: a list with one object for each event."""
@@ -110,13 +126,13 @@ class Timeline(Sequence[Event]):
 
     @property
     def selects(self) -> list[str]:
-        """The statements that only read: SELECT, and WITH in front of one."""
-        return [sql for sql in self.statements if sql.lstrip("( ").upper().startswith(_READS)]
+        """The statements that only read: SELECT, VALUES, and WITH where nothing in it writes."""
+        return [sql for sql in self.statements if _reads(sql)]
 
     @property
     def writes(self) -> list[str]:
-        """The statements that write: INSERT, UPDATE, DELETE."""
-        return [sql for sql in self.statements if sql.upper().startswith(_WRITES)]
+        """The statements that write rows: INSERT, UPDATE, DELETE, MERGE, REPLACE."""
+        return [sql for sql in self.statements if _writes(sql)]
 
     @property
     def commits(self) -> int:
@@ -131,7 +147,13 @@ class Timeline(Sequence[Event]):
     @property
     def checked_out(self) -> int:
         """Connections taken from the pool and not given back: anything but 0 is held or leaked."""
-        return self.kinds.count("checkout") - self.kinds.count("checkin")
+        out: list[int] = []
+        for event in self._events:
+            if event.kind == "checkout":
+                out.append(event["connection"])
+            elif event.kind == "checkin" and event["connection"] in out:
+                out.remove(event["connection"])
+        return len(out)
 
     @property
     def statuses(self) -> list[int]:
@@ -180,8 +202,47 @@ class Timeline(Sequence[Event]):
         return picture.as_html(self)
 
 
-_READS = ("SELECT", "WITH", "VALUES")
-_WRITES = ("INSERT", "UPDATE", "DELETE")
+_LEADING = re.compile(r"^(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+_WRITING = re.compile(
+    r"(?<!FOR )(?<!FOR NO KEY )\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE)\b(?!\s*\()"
+)
+
+
+def _start(sql: str) -> str:
+    """A statement from its first word on, in capitals."""
+    return _LEADING.sub("", sql, count=1).upper()
+
+
+def _writes(sql: str) -> bool:
+    """Whether a statement changes rows, be it in a part of a WITH."""
+    start = _start(sql)
+    if start.startswith("WITH"):
+        return bool(_WRITING.search(_QUOTED.sub("", start)))
+    return bool(_WRITING.match(start))
+
+
+def _reads(sql: str) -> bool:
+    return _start(sql).startswith(("SELECT", "VALUES", "WITH")) and not _writes(sql)
+
+
+def _event(entry: Any) -> Event:
+    try:
+        event = Event(**entry)
+    except TypeError:
+        event = Event("", 0.0)
+    sound = (
+        isinstance(event.kind, str)
+        and isinstance(event.at_ms, int | float)
+        and isinstance(event.request, int)
+        and isinstance(event.detail, dict)
+    )
+    if not event.kind or not sound:
+        raise TypeError(
+            "An entry of a timeline is an object with kind, at_ms, request and detail; "
+            f"this is not one: {str(entry)[:80]}"
+        )
+    return event
 
 
 def _known(kind: str) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import linecache
+import math
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from functools import wraps
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial, wraps
+from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Any, cast
+from types import MappingProxyType, TracebackType
+from typing import Any, ClassVar, cast
+from urllib.parse import unquote_plus
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, event
@@ -21,13 +26,14 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 from starlette.applications import Starlette
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from checks.observe import tracebacks
+from checks.observe.evidence import storable
 from checks.observe.timeline import Event, Timeline
 
-_request: ContextVar[int] = ContextVar("request", default=0)
-
-_SECRET = re.compile(r"passw|secret|token|hash|api_?key", re.IGNORECASE)
 _CONTROL = re.compile(
     r"BEGIN\b|SAVEPOINT\b|RELEASE SAVEPOINT\b|ROLLBACK TO SAVEPOINT\b", re.IGNORECASE
 )
@@ -36,55 +42,77 @@ _SAVEPOINTS = {
     "RELEASE SAVEPOINT": "release",
     "ROLLBACK TO SAVEPOINT": "rollback_to",
 }
-_STATEMENTS = ("sql", "begin", *_SAVEPOINTS.values())
-_ENDINGS = ("commit", "rollback")
-_LONGEST_VALUE = 120  # characters of one parameter
-_MOST_ROWS = 3  # parameter sets shown of an executemany
-
-
-def current_request() -> int:
-    """The number of the request that the calling code serves; 0 outside one."""
-    return _request.get()
+_TRANSACTION = ("begin", "commit", "rollback")
+_MOST_SETS = 3  # parameter sets kept of an executemany
+_ASK = "give it your FastAPI app and your engines: trace(app, engine)."
 
 
 def trace(*targets: object) -> Recorder:
     """Record what apps and engines do while a `with` block runs; `as` gives the timeline.
 
+    A request takes some tenths of a millisecond longer while it is recorded; your machine's figure:
+    `python -m checks.benchmarks.recorder`.
+
+    What looks like a secret is left out: parameters and query values whose names speak of one and,
+    in SQL that the app spelt out itself and that speaks of one, all values.
+
     Args:
         targets: FastAPI or Starlette apps, engines and async engines, in any order and number.
 
     Raises:
-        TypeError: a target is neither an app nor an engine.
+        TypeError: a target is neither an app nor an engine, or there is none.
     """
     return Recorder(*targets)
+
+
+@dataclass(slots=True)
+class _Request:
+    """A request as one recorder counts it."""
+
+    number: int
+    error: BaseException | None = None  # the last one written down, so that it is so only once
+
+
+# What is being served here, by the key of each recorder that watches.
+_serving: ContextVar[Mapping[int, _Request]] = ContextVar("serving", default=MappingProxyType({}))
+_keys = count(1)
 
 
 class Recorder:
     """Listens while its `with` block runs and leaves everything as it found it."""
 
     def __init__(self, *targets: object) -> None:
-        self._apps: list[Starlette] = []
-        self._engines: list[Engine] = []
+        apps: list[Starlette] = []
+        engines: list[Engine] = []
+        if not targets:
+            raise TypeError(f"trace() got nothing to record; {_ASK}")
         for target in targets:
             if isinstance(target, AsyncEngine):
-                self._engines.append(target.sync_engine)
+                engines.append(target.sync_engine)
             elif isinstance(target, Engine):
-                self._engines.append(target)
+                engines.append(target)
             elif isinstance(target, Starlette):
-                self._apps.append(target)
+                apps += _with_mounted(target)
             else:
-                raise TypeError(
-                    f"trace() got {type(target).__name__}; give it your FastAPI app and your "
-                    "engines: trace(app, engine)."
-                )
+                raise TypeError(f"trace() got {_described(target)}; {_ASK}")
+        self._apps = list(dict.fromkeys(apps))
+        self._engines = list(dict.fromkeys(engines))
         self._undo: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
         self._live = False
+        self._in_flight = 0
 
     def __enter__(self) -> Timeline:
+        if self._live or self._undo:
+            raise RuntimeError("This trace is in use already; write trace(...) anew.")
         started = time.perf_counter()
-        self.timeline = Timeline(clock=lambda: (time.perf_counter() - started) * 1000)
-        self._requests = self._session_count = 0
+        self.key = next(_keys)
+        self.timeline = Timeline(
+            clock=lambda: (time.perf_counter() - started) * 1000, serving=self._number_served
+        )
+        self._requests, self._session_numbers = count(1), count(1)
         self._connections: dict[int, tuple[int, object]] = {}
+        self._out: dict[int, int] = {}
         self._sessions: WeakKeyDictionary[Session, int] = WeakKeyDictionary()
         self._closed: WeakKeyDictionary[Session, bool] = WeakKeyDictionary()
         self._live = True
@@ -92,12 +120,13 @@ class Recorder:
             for engine in self._engines:
                 self._listen_to(engine)
             for app in self._apps:
-                self._wrap(app)
+                _Tap.add(app, self)
+                self._undo.append(partial(_Tap.remove, app, self))
+            _SessionWatch.add(self)
+            self._undo.append(partial(_SessionWatch.remove, self))
         except BaseException:
             self._stop()
             raise
-        _SessionWatch.add(self)
-        self._undo.append(lambda: _SessionWatch.remove(self))
         return self.timeline
 
     def __exit__(
@@ -109,18 +138,37 @@ class Recorder:
         self._stop()
 
     def _stop(self) -> None:
-        self._live = False
+        """Write nothing more; leave once no request is under way.
+
+        A listener must not be removed while another thread is calling it.
+        """
+        with self._lock:
+            self._live = False
+            leave = not self._in_flight
+        if leave:
+            self._leave()
+
+    def _leave(self) -> None:
         while self._undo:
             self._undo.pop()()
+        self._connections.clear()
 
-    def _add(self, kind: str, **detail: Any) -> Event:
-        return self.timeline.add(kind, _request.get(), **detail)
+    def _add(self, kind: str, request: _Request | None = None, **detail: Any) -> Event:
+        if not self._live:
+            return Event(kind, 0.0, 0, detail)
+        return self.timeline.add(
+            kind, request.number if request else self._number_served(), **detail
+        )
+
+    def _number_served(self) -> int:
+        request = _serving.get().get(self.key)
+        return request.number if request else 0
 
     # -- engines ------------------------------------------------------------------------------
     def _listen_to(self, engine: Engine) -> None:
         def on(name: str, handler: Callable[..., object]) -> None:
             def listener(*args: Any) -> None:
-                if self._live:  # a disposed engine's new pool may keep a listener
+                if self._live:
                     handler(*args)
 
             event.listen(engine, name, listener)
@@ -132,39 +180,47 @@ class Recorder:
             self._undo.append(remove)
 
         on("begin", self._begun)
-        for kind in ("commit", "rollback"):
-            on(
-                kind,
-                lambda conn, kind=kind: self._add(kind, connection=self._number(conn)),
-            )
-        on(
-            "checkout",
-            lambda dbapi, *_: self._add("checkout", connection=self._numbered(dbapi)),
-        )
-        on(
-            "checkin",
-            lambda dbapi, *_: self._add("checkin", connection=self._numbered(dbapi)),
-        )
+        on("commit", lambda conn: self._add("commit", connection=self._number(conn)))
+        on("rollback", lambda conn: self._add("rollback", connection=self._number(conn)))
+        on("checkout", self._taken)
+        on("checkin", self._given_back)
         on("before_cursor_execute", self._before_sql)
         on("after_cursor_execute", self._after_sql)
-        on("handle_error", self._sql_failed)
+        on("handle_error", self._refused)
+
+    def _taken(self, dbapi: object, record: object, proxy: object) -> None:
+        number = self._out[id(record)] = self._numbered(dbapi)
+        self._add("checkout", connection=number)
+
+    def _given_back(self, dbapi: object | None, record: object) -> None:
+        number = self._out.pop(id(record), None)
+        if dbapi is not None:  # else it was invalidated: it broke, or was thrown away
+            number = self._numbered(dbapi)
+        self._add("checkin", connection=number)
 
     def _numbered(self, dbapi: object) -> int:
         # The connection itself is kept beside its number, so that its id is not given out again.
-        number, _ = self._connections.setdefault(id(dbapi), (len(self._connections) + 1, dbapi))
+        with self._lock:
+            number, _ = self._connections.setdefault(id(dbapi), (len(self._connections) + 1, dbapi))
         return number
 
-    def _number(self, conn: Connection) -> int:
+    def _number(self, conn: Connection) -> int | None:
+        if conn.closed or conn.invalidated:  # asking it for its connection would raise
+            return None
         return self._numbered(conn.connection.dbapi_connection)
 
-    def _begun(self, conn: Connection, sql: str | None = None) -> None:
+    def _last_on(self, connection: int | None) -> Event | None:
+        found = (past for past in reversed(self.timeline) if past["connection"] == connection)
+        return next(found, None) if connection else None
+
+    def _begun(self, conn: Connection, sql: str | None = None) -> Event:
         """One line for one transaction, whether the engine, its own listener or both say BEGIN."""
         number = self._number(conn)
-        last = self.timeline[-1] if self.timeline else None
-        if last and last.kind == "begin" and last["connection"] == number:
+        last = self._last_on(number)
+        if last and last.kind == "begin" and not last["failed"]:
             last.detail["sql"] = last["sql"] or sql
-        else:
-            self._add("begin", connection=number, sql=sql)
+            return last
+        return self._add("begin", connection=number, sql=sql)
 
     def _before_sql(
         self,
@@ -175,32 +231,36 @@ class Recorder:
         context: Any,
         executemany: bool,
     ) -> None:
+        sent: _Sent | None = getattr(context, "_sent", {}).get(self.key)
+        done = sent.sets if sent else 0
+        sets = _sets(statement, parameters, context, executemany, done)
+        recorded = self._statement(conn, statement, sets, executemany, context)
+        if context is not None:
+            # Kept with the execution itself: it may be another thread's turn before it is done.
+            known = getattr(context, "_sent", {})
+            context._sent = {**known, self.key: _Sent(recorded, done + len(sets))}
+
+    def _statement(
+        self, conn: Connection, statement: str, sets: Sequence[Any], many: bool, context: Any
+    ) -> Event:
         number = self._number(conn)
         if control := _CONTROL.match(statement):
             word = control[0].upper()
             if word == "BEGIN":  # an engine that says BEGIN itself, as SQLite's recipe does
-                self._begun(conn, statement)
-            else:
-                self._add(_SAVEPOINTS[word], connection=number, name=statement.split()[-1])
-            return
-        compiled = getattr(context, "compiled_parameters", None)
-        sets = compiled if compiled else parameters if executemany else [parameters]
-        shown = [_shown(one) for one in sets[:_MOST_ROWS]]
-        recorded = self._add(
+                return self._begun(conn, statement)
+            return self._add(_SAVEPOINTS[word], connection=number, name=statement.split()[-1])
+        own = context is None or context.is_text
+        withheld = own and bool(_SECRET.search(statement))
+        shown = [_shown(one, withheld) for one in sets[:_MOST_SETS]]
+        return self._add(
             "sql",
-            sql=" ".join(statement.split()),
-            params=shown if executemany else (shown[0] if shown else {}),
-            many=len(sets) if executemany else None,
+            sql=one_line(statement),
+            params=shown if many else (shown[0] if shown else {}),
+            many=len(sets) if many else None,
             connection=number,
             ms=None,
             rows=None,
         )
-        if context is None:  # a sequence or default fetched on its own
-            return
-        context._recorded_by = {
-            **getattr(context, "_recorded_by", {}),
-            id(self): recorded,
-        }
 
     def _after_sql(
         self,
@@ -211,98 +271,87 @@ class Recorder:
         context: Any,
         executemany: bool,
     ) -> None:
-        recorded: Event | None = getattr(context, "_recorded_by", {}).get(id(self))
-        if recorded is None:
+        sent: _Sent | None = getattr(context, "_sent", {}).get(self.key)
+        if sent is None or sent.event.kind != "sql":
             return
-        now = self.timeline._clock() if self.timeline._clock else 0.0
-        recorded.detail["ms"] = round(now - recorded.at_ms, 2)
-        if cursor.description:
-            recorded.detail["rows"] = 0
+        recorded = sent.event
+        recorded.detail["ms"] = round(self.timeline.now() - recorded.at_ms, 2)
+        if not cursor.description:
+            if cursor.rowcount >= 0:
+                recorded.detail["rows"] = cursor.rowcount
+            return
+        recorded.detail["rows"] = 0
+        if executemany:  # INSERT ... RETURNING in batches: SQLAlchemy fetches each for itself
+            _count_returned(context, recorded)
+        else:
             context.cursor = _CountingCursor(context.cursor, recorded)
-        elif cursor.rowcount >= 0:
-            recorded.detail["rows"] = cursor.rowcount
 
-    def _sql_failed(self, context: ExceptionContext) -> None:
-        """Mark the statement, commit or rollback that the database refused."""
-        error = context.sqlalchemy_exception or context.original_exception
-        message = first_line(str(context.original_exception))
-        refused = _ENDINGS if context.statement is None else _STATEMENTS
-        for past in reversed(self.timeline):
-            if past.request == _request.get() and past.kind in refused:
-                past.detail["failed"] = f"{type(error).__name__}: {message}"
-                break
+    def _refused(self, failure: ExceptionContext) -> None:
+        """Mark the statement, begin, commit or rollback that the database refused."""
+        refused: Event | None = None
+        if failure.execution_context is not None:
+            sent = getattr(failure.execution_context, "_sent", {}).get(self.key)
+            refused = sent.event if sent else None
+        elif failure.statement is None and failure.connection is not None:
+            last = self._last_on(self._number(failure.connection))
+            refused = last if last and last.kind in _TRANSACTION else None
+        if refused:  # else it never reached the database: no connection, or a parameter missing
+            error = failure.sqlalchemy_exception or failure.original_exception
+            refused.detail["failed"] = (
+                f"{type(error).__name__}: {_said(failure.original_exception)}"
+            )
 
-    # -- apps ---------------------------------------------------------------------------------
-    def _wrap(self, app: Starlette) -> None:
-        stack, router, routed = (
-            app.middleware_stack,
-            app.router,
-            app.router.middleware_stack,
-        )
-        outer = stack or app.build_middleware_stack()
+    # -- requests -----------------------------------------------------------------------------
+    def request_begins(self, scope: Scope) -> _Request:
+        """A request reached an app."""
+        with self._lock:
+            self._in_flight += 1
+            request = _Request(next(self._requests))
+        self._add("request", request, method=scope["method"], path=_path(scope))
+        return request
 
-        async def recorded(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http":
-                await outer(scope, receive, send)
+    def request_ends(self) -> None:
+        """The app is done with a request, background tasks included."""
+        with self._lock:
+            self._in_flight -= 1
+            leave = not self._live and not self._in_flight
+        if leave:
+            self._leave()
+
+    def message_sent(self, request: _Request, message: Message) -> None:
+        """A part of the response has left."""
+        if message["type"] == "http.response.start":
+            self._add("response", request, status=message["status"])
+        elif message["type"] == "http.response.body":
+            size = len(message.get("body", b""))
+            if not message.get("more_body"):
+                self._add("body", request, size=size)
+            elif size:
+                self._add("chunk", request, size=size)
+
+    def app_failed(self, error: Exception) -> None:
+        """The app let an exception out; it may pass here several times."""
+        request = _serving.get().get(self.key)
+        if request:
+            if request.error is error:
                 return
-            self._requests += 1
-            token = _request.set(self._requests)
-            query = scope.get("query_string", b"").decode("latin-1")
-            path = scope["path"] + (f"?{query}" if query else "")
-            self._add("request", method=scope["method"], path=path)
-
-            async def spy(message: Message) -> None:
-                await send(message)
-                if message["type"] == "http.response.start":
-                    self._add("response", status=message["status"])
-                elif message["type"] == "http.response.body":
-                    kind = "chunk" if message.get("more_body") else "body"
-                    if kind == "body" or message.get("body"):
-                        self._add(kind, size=len(message.get("body", b"")))
-
-            try:
-                await outer(scope, receive, spy)
-            finally:
-                _request.reset(token)
-
-        app.middleware_stack = cast(Any, recorded)
-        router.middleware_stack = cast(Any, self._watch_errors(routed))
-
-        def put_back() -> None:
-            app.middleware_stack = stack
-            router.middleware_stack = cast(Any, routed)
-
-        self._undo.append(put_back)
-
-    def _watch_errors(self, inner: ASGIApp) -> ASGIApp:
-        """Inside the server's own error handling, an exception is seen before its 500 is."""
-
-        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
-            try:
-                await inner(scope, receive, send)
-            except Exception as error:
-                if scope["type"] == "http":
-                    self._add(
-                        "error",
-                        type=type(error).__name__,
-                        message=first_line(str(error)),
-                        where=where(error),
-                    )
-                raise
-
-        return watched
+            request.error = error
+        self._add(
+            "error", request, type=type(error).__name__, message=_said(error), where=where(error)
+        )
 
     # -- sessions -----------------------------------------------------------------------------
     def _concerns(self, session: Session) -> bool:
-        bind = session.bind
-        return bind is None or bind.engine in self._engines
+        if session.bind is None:
+            return True
+        # An engine's variants (`engine.execution_options(...)`) share its pool.
+        return any(session.bind.engine.pool is engine.pool for engine in self._engines)
 
     def session_opened(self, session: Session) -> None:
         """A session object was made."""
         if self._concerns(session):
-            self._session_count += 1
-            self._sessions[session] = self._session_count
-            self._add("session_open", session=self._session_count)
+            number = self._sessions[session] = next(self._session_numbers)
+            self._add("session_open", session=number)
 
     def session_used(self, session: Session) -> None:
         """A session began a transaction; worth a line only when it had been closed before."""
@@ -316,11 +365,71 @@ class Recorder:
             self._add("session_close", session=self._sessions[session])
 
 
+@dataclass(slots=True)
+class _Sent:
+    """A statement on its way: its line, and how many sets of parameters are used up."""
+
+    event: Event
+    sets: int
+
+
+def _sets(
+    statement: str, parameters: Any, context: Any, executemany: bool, done: int
+) -> Sequence[Any]:
+    """The parameter sets of what is sent now, named where SQLAlchemy knows their names.
+
+    Args:
+        statement: The SQL.
+        parameters: What is sent with it.
+        context: SQLAlchemy's execution context, if the statement has one.
+        executemany: Whether it is sent once for several sets.
+        done: How many sets of the same execution have been sent before.
+    """
+    named: Sequence[Any] = getattr(context, "compiled_parameters", None) or ()
+    if not named:
+        return cast("Sequence[Any]", parameters) if executemany else [parameters]
+    if not executemany:
+        return named
+    if statement == context.statement and parameters is context.parameters:
+        return named
+    if parameters is context.parameters[done]:
+        return named[done : done + 1]  # "insertmanyvalues", one row at a time
+    page = context.execution_options.get(
+        "insertmanyvalues_page_size", context.dialect.insertmanyvalues_page_size
+    )
+    limit = context.dialect.insertmanyvalues_max_parameters
+    if limit:
+        page = min(page, limit // max(1, len(named[0])))
+    return named[done : done + page]
+
+
+def _count_returned(context: Any, recorded: Event) -> None:
+    """Count the rows of the batch just sent, once SQLAlchemy fetches them."""
+    if "_batch_of" not in vars(context):
+        fetch = context.fetchall_for_returning
+        context._batch_of = []
+
+        def counted(cursor: Any) -> Any:
+            rows = fetch(cursor)
+            while context._batch_of:  # one for each recorder
+                context._batch_of.pop().detail["rows"] = len(rows)
+            return rows
+
+        context.fetchall_for_returning = counted
+    context._batch_of.append(recorded)
+
+
 class _CountingCursor:
-    """Counts the rows that are fetched, since SQLite does not say how many a SELECT found."""
+    """Counts the rows that are fetched, since SQLite does not say how many a SELECT found.
+
+    Keeps none of them, and passes everything else on: a server-side cursor stays one.
+    """
+
+    __slots__ = ("_cursor", "_recorded")
 
     def __init__(self, cursor: Any, recorded: Event) -> None:
-        self._cursor, self._recorded = cursor, recorded
+        object.__setattr__(self, "_cursor", cursor)
+        object.__setattr__(self, "_recorded", recorded)
 
     def fetchone(self) -> Any:
         row = self._cursor.fetchone()
@@ -328,8 +437,8 @@ class _CountingCursor:
             self._recorded.detail["rows"] += 1
         return row
 
-    def fetchmany(self, *args: Any) -> Any:
-        rows = self._cursor.fetchmany(*args)
+    def fetchmany(self, *args: Any, **options: Any) -> Any:
+        rows = self._cursor.fetchmany(*args, **options)
         self._recorded.detail["rows"] += len(rows)
         return rows
 
@@ -338,16 +447,126 @@ class _CountingCursor:
         self._recorded.detail["rows"] += len(rows)
         return rows
 
+    def __iter__(self) -> Any:
+        return iter(self.fetchone, None)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._cursor, name, value)
 
+
+# -- apps --------------------------------------------------------------------------------------
+def _with_mounted(app: Starlette) -> list[Starlette]:
+    """An app and the apps mounted in it: each answers its own failures."""
+    mounted = [route.app for route in app.routes if isinstance(route, Mount)]
+    inner = [one for sub in mounted if isinstance(sub, Starlette) for one in _with_mounted(sub)]
+    return [app, *inner]
+
+
+class _Tap:
+    """Stands in an app's way while it is recorded: one, however many recorders there are."""
+
+    _all: ClassVar[dict[Starlette, _Tap]] = {}
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+    _SEEN = "dog_eared.recorders"  # in a request's scope: who has counted it
+
+    @classmethod
+    def add(cls, app: Starlette, recorder: Recorder) -> None:
+        """Let a recorder see the requests of an app."""
+        with cls._lock:
+            tap = cls._all.get(app)
+            if tap is None:
+                tap = cls._all[app] = cls(app)
+            tap._recorders = (*tap._recorders, recorder)
+
+    @classmethod
+    def remove(cls, app: Starlette, recorder: Recorder) -> None:
+        """Let it see them no longer; the last one to go puts the app back as it was."""
+        with cls._lock:
+            tap = cls._all[app]
+            tap._recorders = tuple(one for one in tap._recorders if one is not recorder)
+            if not tap._recorders:
+                del cls._all[app]
+                tap._put_back()
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+        self._recorders: tuple[Recorder, ...] = ()
+        self._stack: ASGIApp | None = None
+        self._inner: ASGIApp | None = None
+        self._recorded: Any = self._serve  # kept, since each look at a method makes a new one
+        self._build = app.build_middleware_stack
+        if app.middleware_stack is None:
+            # Not used yet: middleware may still be added, so its stack is built when it would be.
+            app.build_middleware_stack = self._built  # type: ignore[method-assign]
+        else:
+            app.middleware_stack = self._tapped(app.middleware_stack)
+
+    def _built(self) -> Any:
+        return self._tapped(self._build())
+
+    def _tapped(self, stack: ASGIApp) -> Any:
+        self._stack = stack
+        if isinstance(stack, ServerErrorMiddleware):
+            # Inside it an exception that nobody handled is seen before its 500 is sent.
+            self._inner, stack.app = stack.app, self._watch
+        return self._recorded
+
+    def _put_back(self) -> None:
+        vars(self._app).pop("build_middleware_stack", None)
+        if self._inner is not None:
+            cast(ServerErrorMiddleware, self._stack).app = self._inner
+        if self._app.middleware_stack is self._recorded:
+            self._app.middleware_stack = cast(Any, self._stack)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        stack = cast(ASGIApp, self._stack)
+        counted: frozenset[int] = scope.get(self._SEEN, frozenset())
+        watching = [one for one in self._recorders if one.key not in counted]
+        if scope["type"] != "http" or not watching:
+            await stack(scope, receive, send)
+            return
+        scope[self._SEEN] = counted | {one.key for one in watching}
+        serving = [(recorder, recorder.request_begins(scope)) for recorder in watching]
+
+        async def spy(message: Message) -> None:
+            await send(message)
+            for recorder, request in serving:
+                recorder.message_sent(request, message)
+
+        token = _serving.set({**_serving.get(), **{r.key: request for r, request in serving}})
+        try:
+            await stack(scope, receive, spy)
+        except Exception as error:
+            for recorder in watching:
+                recorder.app_failed(error)
+            raise
+        finally:
+            with suppress(ValueError):  # dropped half-way, and cleaned up by somebody else
+                _serving.reset(token)
+            for recorder, request in serving:
+                request.error = None  # nor keep its frames alive
+                recorder.request_ends()
+
+    async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await cast(ASGIApp, self._inner)(scope, receive, send)
+        except Exception as error:
+            if scope["type"] == "http":
+                for recorder in self._recorders:
+                    recorder.app_failed(error)
+            raise
+
+
+# -- sessions ----------------------------------------------------------------------------------
 class _SessionWatch:
     """Session has no event for being made or closed, so its methods are wrapped while needed."""
 
-    recorders: tuple[Recorder, ...] = ()
-    _originals: tuple[Any, Any] | None = None
-    _lock = threading.Lock()
+    recorders: ClassVar[tuple[Recorder, ...]] = ()
+    _originals: ClassVar[tuple[Any, Any] | None] = None
+    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     @classmethod
     def add(cls, recorder: Recorder) -> None:
@@ -392,25 +611,91 @@ class _SessionWatch:
 
 
 # -- what may be shown -------------------------------------------------------------------------
-def _shown(params: Any) -> Any:
-    """Parameters as JSON values, with what looks like a secret left out."""
+_SECRET = re.compile(r"passw|secret|token|hash|api_?key", re.IGNORECASE)
+_HIDDEN = "•••"
+_LONGEST_VALUE = 120  # characters of one parameter
+_MOST_VALUES = 10  # of a list given as one parameter
+_SPEAKS_FOR_ITSELF = ("datetime", "decimal", "uuid", "pathlib", "ipaddress", "fractions")
+_SPACE = re.compile(
+    r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*(?:\n|$)|/\*.*?\*/)|\s+""", re.DOTALL
+)
+
+
+def one_line(statement: str) -> str:
+    """A statement without its layout; what it quotes, and comments, stay as they are."""
+    return _SPACE.sub(lambda found: found[1] or " ", storable(statement)).strip()
+
+
+def _shown(params: Any, withheld: bool) -> Any:
+    """Parameters as JSON values, with what looks like a secret left out.
+
+    Args:
+        params: Named or positional parameters.
+        withheld: Whether to leave out every value.
+    """
     if isinstance(params, Mapping):
         return {
-            str(name): "•••" if _SECRET.search(str(name)) else _plain(value)
+            storable(str(name)): _HIDDEN if withheld or _SECRET.search(str(name)) else _plain(value)
             for name, value in params.items()
         }
     if isinstance(params, Sequence) and not isinstance(params, str | bytes):
-        return [_plain(value) for value in params]
-    return _plain(params)
+        return [_HIDDEN if withheld else _plain(value) for value in params]
+    return _HIDDEN if withheld else _plain(params)
 
 
 def _plain(value: Any) -> Any:
-    if value is None or type(value) in (bool, int, float):
+    """A parameter as a JSON value; nothing of the learner's is called to describe it."""
+    kind = type(value)
+    if value is None or kind is bool:
         return value
-    if isinstance(value, bytes):
+    if kind is int:
+        return value if value.bit_length() <= 128 else f"<an integer of {value.bit_length()} bits>"
+    if kind is float:
+        return value if math.isfinite(value) else str(value)
+    if kind in (bytes, bytearray, memoryview):
         return f"<{len(value)} bytes>"
-    text = value if type(value) is str else str(value)
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+    if kind in (list, tuple, set, frozenset):
+        some = [_plain(one) for one in list(value)[:_MOST_VALUES]]
+        return some if len(value) <= _MOST_VALUES else [*some, f"… {len(value)} in all"]
+    if kind is dict:
+        return {
+            storable(str(name)[:_LONGEST_VALUE]): _plain(one)
+            for name, one in list(value.items())[:_MOST_VALUES]
+        }
+    if issubclass(kind, Enum):
+        return _plain(value._name_)
+    if kind.__module__ in _SPEAKS_FOR_ITSELF:
+        return _plain(str(value))
+    if not issubclass(kind, str):
+        return f"<{kind.__name__}>"
+    text = str.__str__(value)
+    return storable(text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…")
+
+
+def _path(scope: Scope) -> str:
+    """What was asked for, as typed; query values that look like secrets are left out."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    pairs = []
+    for pair in query.split("&") if query else ():
+        name, equals, _ = pair.partition("=")
+        secret = equals and _SECRET.search(unquote_plus(name))
+        pairs.append(f"{name}={_HIDDEN}" if secret else pair)
+    return storable(scope["path"] + ("?" + "&".join(pairs) if pairs else ""))
+
+
+def _described(target: object) -> str:
+    kind = type(target)
+    if isinstance(target, type):
+        return f"the class {target.__name__}"
+    return f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}"
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says, in a line; a learner's own may not be able to say it."""
+    try:
+        return storable(first_line(str(error)))
+    except Exception:
+        return "(its message cannot be shown)"
 
 
 def first_line(text: str) -> str:
@@ -429,11 +714,11 @@ def is_learners(filename: str) -> bool:
 def where(error: BaseException) -> str | None:
     """The learner's own line that an exception passed through last, or None.
 
-    The deepest frame that belongs to a notebook cell or, outside a notebook, to no installed
-    package: `line 12: user.books.append(book)`.
+    The deepest frame that belongs to a notebook cell, as `line 12: user.books.append(book)`.
     """
     found = None
     walk = error.__traceback__
+    tracebacks.keep(error)
     while walk is not None:
         name = walk.tb_frame.f_code.co_filename
         if is_learners(name):

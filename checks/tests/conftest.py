@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 from checks.authoring.build import SEED
 
@@ -12,6 +13,10 @@ from checks.authoring.build import SEED
 # in stored notebooks draw the same data as when they were built.
 os.environ["CHECKS_PROGRESS"] = "off"
 os.environ["CHECKS_SEED"] = SEED
+
+# The same examples on every run, however slow the machine is at the moment.
+settings.register_profile("course", deadline=None, derandomize=True)
+settings.load_profile("course")
 
 
 def require(what: object, missing: str) -> None:

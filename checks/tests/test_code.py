@@ -16,7 +16,17 @@ PACKAGE = course.root() / "checks"
 
 # From the ground up: a module may import from its own layer and from those before it.
 LAYERS = (
-    {"errors", "environment", "verdict", "exercise", "course", "observe", "setup", "kernels"},
+    {
+        "blocks",
+        "errors",
+        "environment",
+        "verdict",
+        "exercise",
+        "course",
+        "observe",
+        "setup",
+        "kernels",
+    },
     {"judge", "journal", "lessons", "answers"},
     {"show", "workspace"},
     {"authoring", "grading", "doctor", "server"},
@@ -30,7 +40,7 @@ FRONT_ENDS = ("checks.lessons.conftest",)  # `pytest --submission`
 
 @pytest.mark.parametrize(
     "tool",
-    [("ruff", "check", "checks"), ("ruff", "format", "--check", "checks"), ("mypy",)],
+    [("ruff", "check", "checks"), ("ruff", "format", "--check", "checks", "solutions"), ("mypy",)],
     ids=["lint", "format", "types"],
 )
 def test_the_tools_have_nothing_to_say(tool: tuple[str, ...]) -> None:

@@ -1,0 +1,71 @@
+"""An exercise's cell in its master: what a lesson ships of it, and how the course solves it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+
+_BLOCK = re.compile(
+    r"^[ \t]*# BEGIN (?P<kind>STARTER|SOLUTION)[ \t]*\n"
+    r"(?P<body>.*?)"
+    r"^[ \t]*# END (?P=kind)[ \t]*\n?",
+    re.DOTALL | re.MULTILINE,
+)
+_BORDER = re.compile(r"^[ \t]*(# (?:BEGIN|END) (?:STARTER|SOLUTION)\b.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The two texts of one cell.
+
+    Attributes:
+        blanked: As the lesson ships it.
+        solved: As the course solves it.
+    """
+
+    blanked: str
+    solved: str
+
+
+def mark(exercise: str) -> str:
+    """The visible line that says which exercise a cell answers."""
+    return f"# exercise: {exercise}\n"
+
+
+def texts(exercise: str, source: str) -> Texts | None:
+    """What a master's cell comes to in the two notebooks; None where a block is missing."""
+    source += "\n"
+    if {match["kind"] for match in _BLOCK.finditer(source)} != {"STARTER", "SOLUTION"}:
+        return None
+
+    def keep(kind: str) -> str:
+        def block(match: re.Match[str]) -> str:
+            if match["kind"] != kind:
+                return ""
+            return _uncommented(match["body"]) if kind == "STARTER" else match["body"]
+
+        return mark(exercise) + re.sub(r"\n{4,}", "\n\n\n", _BLOCK.sub(block, source)).strip()
+
+    return Texts(blanked=keep("STARTER").rstrip(), solved=keep("SOLUTION").rstrip())
+
+
+def stray(text: str) -> str | None:
+    """The first line of a block's border that stands in a text, if any."""
+    found = _BORDER.search(text)
+    return found[1].strip() if found else None
+
+
+def cell_in(script: str, exercise: str) -> str | None:
+    """An exercise's cell in a master's text, which is a jupytext percent script."""
+    opening = rf'^# %%[^\n]* exercise="{re.escape(exercise)}"[^\n]*\n(.*?)(?=^# %%|\Z)'
+    found = re.search(opening, script, re.DOTALL | re.MULTILINE)
+    return found[1] if found else None
+
+
+def _uncommented(body: str) -> str:
+    """Starter lines stand in the master behind `# `, at whatever depth the block has."""
+    depth = len(body) - len(body.lstrip(" \t"))
+    lines = textwrap.dedent(body).splitlines()
+    bare = [line[2:] if line.startswith("# ") else line.lstrip("#") for line in lines]
+    return textwrap.indent("\n".join(bare) + "\n", " " * depth)
