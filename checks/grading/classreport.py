@@ -34,7 +34,7 @@ _GROUP = 250  # learners of the list before it is folded into groups
 _ATTEMPTED = (Status.PASSED, Status.FAILED, Status.TIMED_OUT, Status.DIED, Status.FAULT)
 _KINDS = [charts.Kind(status.value, status.words) for status in Status]
 
-_RUN_TIMES = (0.5, 1, 2, 4, 8, 15, 30, 60)  # seconds, the upper ends of the columns
+_RUN_TIMES = (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)  # seconds, the upper ends of the columns
 
 
 def write(graded: Iterable[Graded], notices: Sequence[str], out: Path) -> Path:
@@ -163,7 +163,7 @@ class _Class:
         )
 
     def _count_stop(self, lesson: _Lesson, verdicts: Sequence[Verdict]) -> None:
-        attempted = [v.exercise for v in verdicts if v.status in _ATTEMPTED]
+        attempted = [v.exercise for v in verdicts if _attempted(v)]
         lesson.stops[attempted[-1] if attempted else ""] += 1
 
     def _count_mistake(self, lesson: _Lesson, verdict: Verdict, one: Graded) -> None:
@@ -199,6 +199,13 @@ class _Class:
             self.signs.add(one.learner, one.lesson, " ".join(signs))
         if one.notes:
             self.notes.add(one.learner, one.lesson, " ".join(one.notes))
+
+
+def _attempted(verdict: Verdict) -> bool:
+    """True when there was an answer, though it may have been waiting for an earlier exercise."""
+    if verdict.status is Status.NOT_RUN:
+        return verdict.evidence is not None and verdict.evidence.attempt.source is not None
+    return verdict.status in _ATTEMPTED
 
 
 def _compare_later(answers: similar.Comparison, one: Graded) -> None:

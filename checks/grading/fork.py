@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +84,7 @@ class ForkRunner:
         self._selector.close()
         self._root.cleanup()
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+    def run(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         """Run submissions, yielding each as it ends.
 
         Should the warm process die, another takes its place, and what was in flight is run again,

@@ -227,7 +227,8 @@ _REACHES = {
     "ctypes.string_at": "memory, by ctypes",
 }
 _FRAMES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame")
-_HAND_FRAMES_OUT = ("inspect", "traceback", "ctypes", "threading", "bdb", "asyncio.base_tasks")
+_ON_BEHALF = {"inspect", "traceback", "ctypes", "threading", "bdb", "asyncio.base_tasks"}
+_ON_BEHALF |= {"IPython.core.interactiveshell"}  # its open()
 
 
 def watch(seen: Callable[[str], None]) -> None:
@@ -251,7 +252,7 @@ def watch(seen: Callable[[str], None]) -> None:
         busy = True
         try:
             frame: FrameType | None = getframe(1)
-            if frame is not None and frame.f_globals.get("__name__") in _HAND_FRAMES_OUT:
+            if frame is not None and frame.f_globals.get("__name__") in _ON_BEHALF:
                 frame = frame.f_back
             if frame is not None and learners(frame.f_code.co_filename):
                 told.add(what)

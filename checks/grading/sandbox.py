@@ -1,11 +1,11 @@
 """What a submission may see and use on Linux: its own namespaces, a bare read-only root, limits.
 
-The warm process first calls `move_out`, and is process 1 of a PID namespace: whatever it starts ends
-with it, however well hidden. Then `lock_in`: from now on it sees the interpreter, its libraries and
-this package, read-only, and so does everything that it forks. A `Nursery` forks each submission into
-a PID namespace of its own, where it enters user, mount, network and IPC namespaces of its own,
-without capabilities, under limits. Works without root where the kernel lets everybody make user
-namespaces; as root a submission becomes an unprivileged user first.
+The warm process first calls `move_out`, and is process 1 of a PID namespace: whatever it starts
+ends with it, however well hidden. Then `lock_in`: from now on it sees the interpreter, its
+libraries and this package, read-only, and so does everything that it forks. A `Nursery` forks each
+submission into a PID namespace of its own, where it enters user, mount, network and IPC namespaces
+of its own, without capabilities, under limits. Works without root where the kernel lets everybody
+make user namespaces; as root a submission becomes an unprivileged user first.
 
 Without cgroups, which are not everybody's to use, the memory of all processes of a submission
 together is watched from outside, by `fork.py`.
@@ -122,23 +122,29 @@ def lock_in(root: Path, visible: Iterable[Path], hidden: Iterable[Path]) -> None
         if _below(root, path).is_dir():
             _mount("tmpfs", str(_below(root, path)), "tmpfs", _MS_RDONLY, "size=4k,mode=755")
     _make_devices(root)
-    for name in (HOME, "/tmp", "/proc"):
+    for name in (HOME, "/proc"):
         _below(root, Path(name)).mkdir(exist_ok=True)
-    _below(root, Path("/tmp")).rmdir()
-    _below(root, Path("/tmp")).symlink_to(HOME)
+    with suppress(FileExistsError):  # the course lies in there; TMPDIR says where to write
+        _below(root, Path("/tmp")).symlink_to(HOME)
     # A fresh /proc may be mounted only where one is fully visible; it will cover this one.
     _mount("/proc", str(_below(root, Path("/proc"))), None, _MS_BIND | _MS_REC)
     _pivot(root)
     _remount_read_only("/")
 
 
-def libraries() -> list[Path]:
-    """What an interpreter needs to run: itself, its packages, the system's shared libraries."""
+def libraries(project: Path) -> list[Path]:
+    """What an interpreter needs to run: itself, its packages, the system's shared libraries.
+
+    Args:
+        project: Not this, though Python imports from it where it is installed in place.
+    """
     found = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve()}
     found |= {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}  # those may be links
     if sys.base_prefix in ("/usr", "/usr/local"):  # those hold much more than Python
         found.discard(Path(sys.base_prefix))
         found |= {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+    imported = {Path(place).resolve() for place in sys.path if Path(place).is_dir()}
+    found |= {place for place in imported if not project.resolve().is_relative_to(place)}
     system = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
     shell = ("/bin/sh", "/usr/bin/dash", "/usr/share/zoneinfo", "/etc/localtime")
     return [*found, *(path for name in (*system, *shell) if (path := Path(name)).exists())]

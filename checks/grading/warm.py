@@ -18,6 +18,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -153,9 +154,12 @@ def main(number: int) -> None:
         sandbox.move_out(os.pidfd_open(os.getppid()))
         root, limits = _instructions(control)
         serving = _Serving(control, warm_up(), limits)
-        package = course.root() / "checks"
+        project = course.root()
+        hidden = ("checks/answers", "checks/tests", "solutions", "lessons", "work", ".git")
         sandbox.lock_in(
-            root, [*sandbox.libraries(), package], [package / "answers", package / "tests"]
+            root,
+            [*sandbox.libraries(project), project / "checks"],
+            [project / name for name in hidden],
         )
         serving.rehearse()
     except (IsolationError, OSError) as error:
@@ -267,6 +271,7 @@ def _become_submission(
         _keep_only(channel.fileno())
         cells.silence()
         random.seed()
+        tempfile.tempdir = None  # found again, now that there is a folder to write in
         gc.enable()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         run = _Run(plan, {one.id: one for one in exercises[plan.lesson]}, shell, guard)

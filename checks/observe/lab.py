@@ -9,6 +9,7 @@ import string
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self, TypeVar
 
@@ -109,7 +110,7 @@ class Lab:
         target = self._names[app] if isinstance(app, str) else app
         client = self._client(target)
         with Recorder(target, *self.engines) as timeline:
-            response = client.request(method, path, **options)
+            response = _ask(client, method, path, **options)
         return _reply(f"{method} {path}", response, timeline, options.get("json"))
 
     def interleave(
@@ -153,7 +154,7 @@ class Lab:
                 _between_read_and_write(engines, cut_in),
                 Recorder(target, *engines) as timeline,
             ):
-                response = client.request(first[0], first[1], json=first[2])
+                response = _ask(client, first[0], first[1], json=first[2])
                 one = _reply(f"{first[0]} {first[1]}", response, timeline, first[2])
                 for done, _ in waiting:
                     done(_GIVEN_UP)
@@ -200,7 +201,7 @@ class Lab:
             _between_read_and_write(self.engines, cut_in),
             Recorder(target, *self.engines) as timeline,
         ):
-            response = client.request(request[0], request[1], json=request[2])
+            response = _ask(client, request[0], request[1], json=request[2])
         step = _reply(f"{request[0]} {request[1]}", response, timeline, request[2])
         if not changed:
             changed.append(self.write(statement, engine=engine, **params))
@@ -473,15 +474,26 @@ class Lab:
 
     def _close_clients(self) -> None:
         for client in self._clients.values():
-            client.__exit__(None, None, None)
+            with suppress(CancelledError, RuntimeError):  # the learner's app has ended its loop
+                client.__exit__(None, None, None)
         self._clients.clear()
+
+
+def _ask(client: TestClient, method: str, path: str, **options: Any) -> Any:
+    try:
+        return client.request(method, path, **options)
+    except (CancelledError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "portal is not running" not in str(error):
+            raise
+        ended = RuntimeError("the app was ended while it answered, as exit() in an endpoint does")
+        raise LearnersError(ended) from error
 
 
 # -- how a reply is written down ---------------------------------------------------------------
 def _reply(asked: str, response: Any, timeline: Timeline, sent: Any) -> Step:
     try:
         body = plain(response.json())
-    except ValueError:
+    except (ValueError, RecursionError):
         body = response.text[:_LONGEST_BODY]
     errors = timeline.of("error")
     return {

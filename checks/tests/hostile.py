@@ -82,6 +82,11 @@ ENDLESS = (
         "a loop that swallows interrupts",
         "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
     ),
+    endless(
+        "another program that stays",
+        "import os; os.execv('/bin/sh', ['sh', '-c', 'while :; do :; done'])",
+    ),
+    endless("builtins ruined", "import builtins\nbuiltins.len = lambda x: 1\nbuiltins.isinstance = lambda *a: True"),
     endless("a sleep", "import time; time.sleep(10000)"),
     endless("a loop in C", "sum(iter(int, 1))"),
     endless("a regular expression", "import re; re.match(r'(a+)+$', 'a' * 40 + 'b')"),
@@ -113,17 +118,6 @@ def spin():
 thread = threading.Thread(target=spin); thread.start(); thread.join()
 """),
     endless("a signal stopped for good", "import os, signal; signal.pause()"),
-    endless("reading the grader's answers", """
-import os, threading
-def read(fd):
-    while True:
-        try:
-            os.read(fd, 100)
-        except OSError: return
-for fd in range(3, 20):
-    threading.Thread(target=read, args=(fd,), daemon=True).start()
-import time; time.sleep(0.3)
-"""),
 )  # fmt: skip
 
 DEADLY = (
@@ -137,7 +131,6 @@ def again(x): return call(None)
 import sys; sys.setrecursionlimit(10**8)
 call = compare(again); call(None)
 """),
-    deadly("a stopped event loop", "import asyncio; asyncio.get_event_loop().stop()"),
     deadly("the grader's line closed", "import os; os.closerange(0, 200)"),
     deadly("the grader's line shut", """
 import socket
@@ -147,12 +140,18 @@ for fd in range(3, 20):
     except OSError: pass
 """),
     deadly("another program in its place", "import os; os.execv('/bin/sh', ['sh', '-c', 'exit 0'])"),
-    Hostile(
-        "another program that stays",
-        "import os; os.execv('/bin/sh', ['sh', '-c', 'while :; do :; done'])",
-        (PASSED, DIED), Ended.DIED, "within",
-    ),
-    deadly("killing everybody", "import os\nos.kill(-1, 9); os.kill(0, 9); os._exit(1)"),
+    deadly("killing everybody", """
+import os
+for pid in (-1, 0, os.getppid(), 1):
+    try: os.kill(pid, 9)
+    except OSError: pass
+os._exit(1)
+"""),
+    deadly("an order to the grader that it does not know", """
+from checks import notebook
+say = next(c.cell_contents for c in notebook.collector.__closure__ if 'generator' in repr(c.cell_contents))
+say(('observed', {'exercise': '00.keep_the_book'}, None))
+"""),
     deadly("an exit in an endpoint", """
 import os
 app.router.routes.clear()
@@ -308,11 +307,11 @@ for top in os.listdir('/'):
     if top in ('proc', 'lesson', 'tmp'): continue
     for folder, names, files in os.walk('/' + top):
         if folder.startswith('/dev/shm'): continue
-        if folder.count('/') > 6: names.clear(); continue
+        if folder.count('/') > 4: names.clear(); continue
         try:
             open(os.path.join(folder, 'x'), 'w'); found.append(folder)
         except OSError: pass
-        for name in files[:3]:
+        for name in files[:2]:
             path = os.path.join(folder, name)
             if path.startswith('/dev/'): continue
             for act in (lambda: open(path, 'r+b'), lambda: os.unlink(path), lambda: os.chmod(path, 0o777),
@@ -346,8 +345,6 @@ refused('ptrace', libc.ptrace(16, 1, 0, 0))
 refused('setns', libc.setns(os.open('/proc/self/ns/net', 0), 0))
 refused('hostname', libc.sethostname(b'x', 1))
 refused('acct', libc.acct(b'/lesson/x'))
-refused('outlive', libc.prctl(1, 0, 0, 0, 0))
-refused('hide', libc.prctl(4, 0, 0, 0, 0))
 refused('setuid', libc.setuid(0))
 refused('clock', libc.settimeofday(bytes(16), None))
 refused('shmget', libc.shmget(0, 1 << 20, 0o1600))
@@ -471,7 +468,8 @@ def leave(): raise KeyboardInterrupt
     harmless("names with markup", "globals()['<script>alert(1)</script>\\0'] = 1\nclass X(Exception): pass\nX.__name__ = '<img src=x onerror=alert(1)>'\nraise X('<b>\\0\\ud800')", "<b>"),
     harmless("a hostile exception", "class X(Exception):\n    def __str__(self): raise SystemExit\n    def __getattribute__(self, name): raise KeyboardInterrupt\nraise X"),
     harmless("a nested loop", "import asyncio\nasyncio.run(asyncio.sleep(0))", "running event loop"),
-    harmless("checks reloaded", "import importlib, checks.notebook; importlib.reload(checks.notebook)", ""),
+    Hostile("checks reloaded", "import importlib, checks.notebook; importlib.reload(checks.notebook)", signs=("checks.notebook",)),
+    harmless("a stopped event loop", "import asyncio; asyncio.get_event_loop().stop()"),
     harmless("a check inside a check", "from checks import check as again\n@app.get('/again')\ndef f(): again('00.opening_hours')"),
 )  # fmt: skip
 
@@ -501,14 +499,14 @@ engine.__class__ = Made
           "`engine` is not what SQLAlchemy makes", statuses=(PASSED, FAILED)),
     cheat("builtins replaced", _KEEPS_NOTHING + """
 import builtins
-builtins.len = lambda x: 1
-builtins.isinstance = lambda *a: True
-builtins.print = builtins.repr = lambda *a, **k: 'x'
-""", "builtins.len", "builtins.isinstance", statuses=(PASSED, FAILED)),
+builtins.any = lambda *a: True
+builtins.sorted = lambda *a, **k: []
+builtins.print = lambda *a, **k: None
+""", "builtins.any", "builtins.sorted", "builtins.print", statuses=(PASSED, FAILED)),
     cheat("check replaced", _KEEPS_NOTHING + """
 import checks, checks.notebook
 check = checks.check = checks.notebook.check = lambda name: print('passed')
-""", statuses=(PASSED, FAILED)),
+""", "checks.notebook.check", statuses=(PASSED, FAILED)),
     cheat("judge replaced", _KEEPS_NOTHING + """
 import checks.judge, checks.verdict
 checks.judge.judge = lambda *a, **k: checks.verdict.Status.PASSED
@@ -527,7 +525,7 @@ import json
 json.dumps = lambda *a, **k: '{"rows": [{"title": "x", "pence": 1}]}'
 json.loads = lambda *a, **k: {'rows': []}
 """, "json.dumps", "json.loads", statuses=(PASSED, FAILED)),
-    cheat("json replaced from an endpoint", """
+    cheat("json replaced from an endpoint, which is only detected", """
 import json
 from fastapi import Request
 app.router.routes.clear()
@@ -621,15 +619,9 @@ while True:
 import os
 while True:
     for fd in range(3, 20):
-        try: os.write(fd, b'x' * 7)
+        try: os.write(fd, b'x' * 5000)
         except OSError: pass
 """, (PASSED, DIED), Ended.TOO_MUCH, "within"),
-    cheat("the collector asked to say it", _KEEPS_NOTHING + """
-from checks import notebook
-say = next(c.cell_contents for c in notebook.collector.__closure__ if 'generator' in repr(c.cell_contents))
-try: say(('observed', {'exercise': '00.keep_the_book'}, None))
-except KeyError: pass
-""", statuses=(PASSED, NOT_RUN)),
     cheat("the check called too often", _KEEPS_NOTHING + "for _ in range(50): check('00.keep_the_book')",
           statuses=(PASSED, FAILED)),
     cheat("another lesson's check", _KEEPS_NOTHING + "check('01.engine'); check('<script>'); check(None); check(7)",

@@ -19,14 +19,13 @@ from checks.doctor import find_chromium
 from checks.grading import charts, classreport, feedback, page
 from checks.grading.graded import Graded
 from checks.grading.outcome import Ended, Raised
+from checks.observe.evidence import Attempt, Observation
 from checks.tests.browser import browser
 from checks.tests.conftest import require
 from checks.tests.handed_in import FIRST, LESSON, SCRIPT, SECOND, finding, graded, texts, verdict
 from checks.tests.markup import Page
 from checks.tests.test_similar import OWN, RENAMED
 from checks.verdict import Status, Verdict
-
-COPIED = {SECOND: OWN}
 
 
 def report(*class_: Graded, notices: Sequence[str] = (), out: Path) -> str:
@@ -100,7 +99,20 @@ def test_it_counts(tmp_path: Path) -> None:
         "The book": ["2"],
     }
     times = table(made, "Run times")
-    assert (times["<2"], times["<4"], times["60+"]) == (["1"], ["2"], ["1"])
+    assert (times["<2"], times["<5"], times["60+"]) == (["1"], ["2"], ["1"])
+
+
+def test_an_answer_that_waits_for_an_earlier_exercise_is_an_attempt(tmp_path: Path) -> None:
+    waits = second(
+        Status.NOT_RUN, evidence=Observation(exercise=SECOND, attempt=Attempt(source="x = 1"))
+    )
+    made = report(
+        graded(verdict(), waits, learner="Ann"),
+        graded(verdict(), second(Status.NOT_RUN), learner="Bob"),
+        out=tmp_path,
+    )
+    stops = table(made, "The last exercise attempted")
+    assert (stops["The opening hours"], stops["The book"]) == (["1"], ["1"])
 
 
 def test_a_drawn_bar_is_as_long_as_its_number() -> None:

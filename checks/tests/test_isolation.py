@@ -1,15 +1,18 @@
-"""Submissions that attack: each gets its status, its neighbours theirs, and nothing else happens."""
+"""Submissions that attack: each gets its status, its neighbours theirs, and nothing else."""
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
+import venv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,6 +161,11 @@ def runner() -> Iterator[ForkRunner]:
         yield shut
 
 
+def open_files(pid: int | str) -> int:
+    gc.collect()
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 def submissions(runner: ForkRunner) -> list[int]:
     """Every process of a submission: below the warm process, which has one above it."""
     return below(runner.process)[1:]
@@ -210,7 +218,7 @@ def eventually(holds: Callable[[], bool], within: float = 10) -> bool:
 # -- attacks --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("one", hostile.ALL, ids=lambda one: one.name)
 def test_hostile(one: Hostile, runner: ForkRunner, outside: Outside) -> None:
-    before, files = outside.state(), len(os.listdir("/proc/self/fd"))
+    before, files = outside.state(), open_files("self")
     attack, honest, mistaken = job_of(one, outside.fill), solved(), wrong()
     outcomes = {id(job): outcome for job, outcome in runner.run([attack, honest, mistaken, honest])}
 
@@ -220,7 +228,8 @@ def test_hostile(one: Hostile, runner: ForkRunner, outside: Outside) -> None:
         assert any(sign in said for said in mine.signs), mine.signs
     if not one.signs:
         assert mine.signs in ([], ["It reached for memory, by ctypes."])
-    assert any(one.raises in said.message for said in mine.raised) or not one.raises, mine.raised
+    raised = [f"{said.type}: {said.message}" for said in mine.raised]
+    assert not one.raises or any(one.raises in said for said in raised), raised
     assert mine.seconds < LIMITS.total + 5
 
     for job, wanted in ((honest, Status.PASSED), (mistaken, Status.FAILED)):
@@ -231,7 +240,7 @@ def test_hostile(one: Hostile, runner: ForkRunner, outside: Outside) -> None:
     assert outside.state() == before
     assert outside.reached == []
     assert eventually(lambda: not submissions(runner) and not marked())
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert open_files("self") <= files
 
 
 def test_random_data_is_told_when_a_check_is_reached_and_never_before(runner: ForkRunner) -> None:
@@ -279,7 +288,7 @@ def test_another_warm_process_takes_over(runner: ForkRunner) -> None:
 
 
 def test_a_killed_grader_leaves_nothing(tmp_path: Path) -> None:
-    script = f"""
+    script = """
 import json, sys
 from checks import course
 from checks.grading import plan
@@ -287,9 +296,9 @@ from checks.grading.fork import ForkRunner
 from checks.grading.outcome import Job, Limits
 lesson = course.lesson("00")
 notebook = json.loads(lesson.solved_notebook.read_bytes())
-notebook["cells"].insert(0, {{"cell_type": "code", "source": "import os, time\\n"
+notebook["cells"].insert(0, {"cell_type": "code", "source": "import os, time\\n"
     "for _ in range(3):\\n    if not os.fork():\\n        os.setsid(); time.sleep(1000)\\n"
-    "print(open('/proc/self/stat').read()); time.sleep(1000)"}})
+    "print(open('/proc/self/stat').read()); time.sleep(1000)"})
 with ForkRunner(Limits(cell=100), 2) as runner:
     print(runner.process, flush=True)
     list(runner.run([Job("x", plan.make(notebook, lesson))] * 2))
@@ -337,7 +346,7 @@ def test_what_a_submission_says_may_break_the_reading_of_it_alone(
     monkeypatch.setattr(fork._Submission, "_allow", fall_over)
     good = solved()
     bad = Job("bad", good.plan)
-    outcomes = dict((job.key, outcome) for job, outcome in runner.run([bad, good]))
+    outcomes = {job.key: outcome for job, outcome in runner.run([bad, good])}
     assert outcomes["bad"].ended is Ended.DIED
     assert "not foreseen" in outcomes["bad"].why
     assert outcomes["solved"].ended is Ended.WELL
@@ -352,7 +361,7 @@ def test_memory_and_descriptors_stay_flat(runner: ForkRunner) -> None:
         assert all(one.ended is Ended.WELL for _, one in runner.run([job] * times))
         assert eventually(lambda: not submissions(runner))
         warm = below(runner.process)[0]
-        files = [len(os.listdir(f"/proc/{pid}/fd")) for pid in ("self", warm)]
+        files = [open_files(pid) for pid in ("self", warm)]
         return [resident(os.getpid()), resident(warm), *files]
 
     before, after = run(10), run(40)
@@ -407,6 +416,78 @@ def test_without_a_proc_of_its_own() -> None:
     assert done.stdout.strip() == "[('well', 2, [])]", done.stderr
 
 
-def test_as_an_ordinary_user_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
-    """Without root, and from a path with spaces and letters beyond ASCII."""
-    require(os.geteuid() == 0, "Needs root, to become somebody else.")
+ODD = "Ödes Verzeichnis, mit Leerzeichen"
+
+UNDER_ATTACK = f"""
+import json
+from checks import course
+from checks.grading import assess, plan
+from checks.grading.fork import ForkRunner
+from checks.grading.outcome import Job, Limits
+lesson = course.lesson("00")
+assert "{ODD}" in str(course.root()), course.root()
+jobs = []
+for attack in json.loads(input()):
+    notebook = json.loads(lesson.solved_notebook.read_bytes())
+    mark = "# exercise: {SECOND}"
+    cell = next(one for one in notebook["cells"] if mark in "".join(one["source"]))
+    cell["source"] = "".join(cell["source"]) + "\\n" + attack
+    jobs.append(Job(str(len(jobs)), plan.make(notebook, lesson)))
+with ForkRunner(Limits(cell=4, memory=512), 2) as runner:
+    found = {{job.key: (job, outcome) for job, outcome in runner.run(jobs)}}
+for key in map(str, range(len(jobs))):
+    job, outcome = found[key]
+    report = assess.report(lesson, job.plan, outcome, "x")
+    raised = [f"{{one.type}}: {{one.message}}" for one in outcome.raised]
+    print(json.dumps([outcome.ended, [one.status for one in report.exercises], raised]))
+"""
+
+
+@pytest.fixture
+def odd_installation(tmp_path: Path) -> Path:
+    """The course in place in a folder with spaces and letters beyond ASCII; its interpreter."""
+    project = tmp_path / ODD
+    for name in ("checks", "lessons", "solutions"):
+        shutil.copytree(
+            course.root() / name, project / name, ignore=shutil.ignore_patterns("__py*")
+        )
+    venv.create(project / ".venv", symlinks=True)
+    packages = next((project / ".venv").glob("lib/*/site-packages"))
+    others = [place for place in sys.path if place.endswith("-packages")]
+    (packages / "course.pth").write_text("\n".join([str(project), *others]), encoding="utf-8")
+    return project / ".venv/bin/python"
+
+
+def test_as_an_ordinary_user_in_a_folder_with_an_odd_name(odd_installation: Path) -> None:
+    """As somebody whose other processes a submission of his could kill."""
+    everything = {one.name: one for one in hostile.ALL}
+    chosen = [
+        everything[name]
+        for name in (
+            "a loop",
+            "killing everybody",
+            "killing whoever can be reached",
+            "a daemon that keeps the line open",
+            "mounts, namespaces and other refused calls",
+            "writing everywhere",
+            "reading other processes",
+            "memory in many processes",
+            "processes without end",
+            "reading solutions and answers",
+        )
+    ]
+    somebody = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    done = subprocess.run(
+        [*(somebody if os.geteuid() == 0 else []), str(odd_installation), "-c", UNDER_ATTACK],
+        input=json.dumps([one.code for one in chosen]) + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={"LANG": "C.UTF-8"},
+    )
+    assert done.returncode == 0, done.stderr
+    for one, line in zip(chosen, done.stdout.splitlines(), strict=True):
+        ended, stati, raised = json.loads(line)
+        assert (ended, tuple(stati)) == (one.ended, one.statuses), (one.name, line)
+        assert not one.raises or any(one.raises in said for said in raised), (one.name, raised)
