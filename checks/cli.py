@@ -81,12 +81,13 @@ def check(
     """Run a notebook and judge every exercise: exit 0 all passed, 1 not all, 2 could not run."""
     from checks import terminal
     from checks.grading import kernel
+    from checks.grading.read import UnreadableError
     from checks.verdict import Status
 
     try:
         with terminal.progress(f"Running {file.name}", quiet=as_json) as step:
             report = kernel.check_notebook(file, timeout, step)
-    except kernel.UnreadableError as error:
+    except UnreadableError as error:
         if as_json:
             print(kernel.unreadable(file, str(error)).model_dump_json(indent=2))
         _give_up(error)

@@ -166,6 +166,10 @@ class Cells:
             if place in places
         }
 
+    def places(self, exercise: str) -> list[int]:
+        """The cells that answer or check an exercise."""
+        return [*self.answers.get(exercise, ()), *self.checks.get(exercise, ())]
+
     def checked_at(self, place: int) -> set[str]:
         """The exercises that a cell checks."""
         return {exercise for exercise, places in self.checks.items() if place in places}

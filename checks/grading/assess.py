@@ -7,25 +7,24 @@ from collections.abc import Mapping
 from checks import course
 from checks.grading.outcome import Ended, Outcome
 from checks.grading.plan import Plan
-from checks.judge import judge
-from checks.observe.evidence import Attempt, Observation
+from checks.judge import judge, unjudged
 from checks.verdict import Report, Status, Verdict
 
 _ENDED = {
     Ended.TIMED_OUT: (
         Status.TIMED_OUT,
-        "{place} ran longer than it may; what stands below it was not run. Look for a loop that "
-        "never ends.",
+        "{place} ran longer than it may{why}; the cells below it were not run. Look for a loop "
+        "that never ends.",
     ),
     Ended.DIED: (
         Status.DIED,
-        "{place} ended Python itself; what stands below it was not run. Look for an exit(), or for "
-        "memory that runs out.",
+        "{place} ended Python itself{why}; the cells below it were not run. Look for an exit(), or "
+        "for memory that runs out.",
     ),
     Ended.TOO_MUCH: (
         Status.DIED,
-        "{place} used more than it may; what stands below it was not run. Look for data that grows "
-        "without end.",
+        "{place} used more than it may{why}; the cells below it were not run. Look for data that "
+        "grows without end.",
     ),
 }
 
@@ -76,12 +75,15 @@ def again(lesson: course.Lesson, before: Report) -> Report:
     )
 
 
-def unreadable(lesson: course.Lesson, file: str, why: str) -> Report:
-    """The report of a file that cannot be read as a notebook of the lesson."""
-    verdicts = [_without_evidence(entry, Status.UNREADABLE, why) for entry in lesson.exercises]
+def unreadable(lesson: course.Lesson | None, file: str, why: str) -> Report:
+    """The report of a file that is no readable notebook; `lesson` is what it claims to be, if any."""
+    verdicts = [
+        unjudged(entry.card, Status.UNREADABLE, why)
+        for entry in (lesson.exercises if lesson else ())
+    ]
     return Report(
         file=file,
-        lesson=lesson.number,
+        lesson=lesson.number if lesson else None,
         points=0,
         max_points=sum(one.max_points for one in verdicts),
         message=why,
@@ -94,8 +96,8 @@ def trouble(outcome: Outcome) -> str:
     if outcome.ended is Ended.WELL:
         return ""
     place = "A check at the end" if outcome.cell is None else f"Cell {outcome.cell + 1}"
-    sentence = _ENDED[outcome.ended][1].format(place=place)
-    return f"{sentence} ({outcome.why}.)" if outcome.why else sentence
+    why = f" ({outcome.why})" if outcome.why else ""
+    return _ENDED[outcome.ended][1].format(place=place, why=why)
 
 
 def _open_before(entry: course.ExerciseEntry, verdicts: Mapping[str, Verdict]) -> list[str]:
@@ -120,17 +122,12 @@ def _unseen(entry: course.ExerciseEntry, plan: Plan, outcome: Outcome) -> Verdic
     status, message = Status.NOT_RUN, trouble(outcome)
     if outcome.ended is not Ended.WELL and entry.id in _concerned(plan, outcome.cell):
         status = _ENDED[outcome.ended][0]
-    return _without_evidence(
-        entry, status, message or "Nothing was observed of this exercise. Run the notebook again."
+    return unjudged(
+        entry.card,
+        status,
+        message or "Nothing was observed of this exercise. Run the notebook again.",
     )
 
 
 def _concerned(plan: Plan, cell: int | None) -> tuple[str, ...]:
     return next((part.concerns for part in plan.parts if part.place == cell), ())
-
-
-def _without_evidence(entry: course.ExerciseEntry, status: Status, message: str) -> Verdict:
-    nothing = Observation(exercise=entry.id, attempt=Attempt())
-    return judge(entry.card, nothing, entry.starter).model_copy(
-        update={"status": status, "message": message, "evidence": None}
-    )

@@ -379,7 +379,7 @@ class _Submission:
         if self._over:
             return True
         if now - self._cell_started > self._limits.cell:
-            self._stop(Ended.TIMED_OUT)
+            self._stop(Ended.TIMED_OUT, f"{self._limits.cell:g} s")
         elif now - self._started > self._limits.total:
             self._stop(Ended.TIMED_OUT, f"the notebook took more than {self._limits.total:g} s")
         elif self._pid and now - self._memory_seen > _LOOKS:

@@ -17,7 +17,7 @@ from checks import course, judge
 from checks.errors import CourseError
 from checks.grading import assess, classreport, exports, feedback, plan
 from checks.grading.collect import Collected, Submission, collect
-from checks.grading.gradebook import Gradebook
+from checks.grading.gradebook import Gradebook, file_url
 from checks.grading.graded import Graded
 from checks.grading.outcome import Ended, Job, Outcome
 from checks.verdict import Report, Status
@@ -104,7 +104,7 @@ def grade(options: Options, runner: Callable[[], Runner], progress: Progress) ->
         CourseError: there is nothing to grade, or nowhere to write to.
     """
     _prepare(options.out)
-    with Gradebook.open(options.gradebook or f"sqlite:///{_record(options.out)}") as book:
+    with Gradebook.open(options.gradebook or file_url(_record(options.out))) as book:
         if options.rejudge:
             tally = _rejudge(book, options, progress)
         else:
@@ -205,7 +205,7 @@ def _keep(book: Gradebook, options: Options, tally: Tally, graded: Graded) -> No
 # -- judging again --------------------------------------------------------------------------------
 def _rejudge(book: Gradebook, options: Options, progress: Progress) -> Tally:
     tally = Tally(total=sum(1 for _ in book.each()))
-    for graded in list(_stored(book, options)):
+    for graded in _stored(book, options):
         lesson = course.lesson(graded.lesson)
         report = assess.again(lesson, graded.report)
         signs = [one for one in graded.look if one not in _to_look_at(graded.report, graded.ended)]

@@ -1,44 +1,40 @@
-"""One notebook, run in a Jupyter kernel as Jupyter would run it, every exercise judged outside."""
+"""Notebooks in Jupyter kernels, run as Jupyter would run them. Nothing of theirs is shut in."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Callable, Mapping
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import nbformat
-from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from pydantic import ValidationError
 
 from checks import course, kernels
-from checks.environment import variables
 from checks.errors import CourseError
-from checks.judge import judge, unjudged
+from checks.grading import assess, plan, read
+from checks.grading.outcome import Ended, Job, Limits, Outcome, Raised
+from checks.grading.plan import Part, Plan
+from checks.grading.read import UnreadableError
 from checks.observe.evidence import OBSERVATION_TYPE, Observation
-from checks.verdict import Report, Status, Verdict
+from checks.verdict import Report
 
 Progress = Callable[[int, int], None]
 
-_LARGEST = 50_000_000  # bytes of a notebook that is still read
-_FORMAT = 4  # of notebooks, since 2015
-_AGAIN = "Save it again from JupyterLab, or take a fresh copy with `checks reset`."
 
-
-class UnreadableError(CourseError):
-    """A file that is not a notebook of this course, as a sentence."""
-
-
+# -- one file, for its learner --------------------------------------------------------------------
 def check_notebook(
     path: Path, timeout: float = 60, progress: Progress = lambda done, total: None
 ) -> Report:
     """Run a notebook from top to bottom and judge every exercise of its lesson.
 
     A cell that raises does not stop the run; one that outlasts its time or kills the kernel does,
-    and what stands below it is marked as not run. An exercise is observed where its check stands;
-    where that is gone or stands above the answer, after its own cell, else at the end.
+    and what stands below it is marked as not run.
 
     Args:
         path: The notebook.
@@ -48,7 +44,7 @@ def check_notebook(
     Raises:
         UnreadableError: the file is no notebook, or of no lesson.
     """
-    notebook = read(path)
+    notebook = read_file(path)
     try:
         lesson = course.lesson_of_notebook(notebook, path.name)
     except CourseError as error:
@@ -58,13 +54,14 @@ def check_notebook(
             f"{path} is not a lesson of this course: no cell says `# exercise: ...` and its name "
             "does not begin with a lesson's number. Give the file of a lesson."
         )
-    run = _Run(lesson, notebook, timeout, progress)
-    run.go(path.resolve().parent)
-    return _report(path, lesson, run.verdicts(), run.trouble)
+    planned = plan.make(notebook, lesson)
+    limits = Limits(cell=timeout, total=float("inf"))
+    outcome = run(planned, limits, path.resolve().parent, progress)
+    return assess.report(lesson, planned, outcome, path.name)
 
 
-def read(path: Path) -> Any:
-    """A notebook file as nbformat 4.
+def read_file(path: Path) -> dict[str, Any]:
+    """A notebook file as nbformat 4 JSON.
 
     Raises:
         UnreadableError: it is missing, too large, not JSON, or not a notebook.
@@ -74,187 +71,169 @@ def read(path: Path) -> Any:
             raise UnreadableError(f"{path} is a folder. Name one notebook in it.")
         if path.exists() and not path.is_file():
             raise UnreadableError(f"{path} is not a file. Name a notebook.")
-        if path.stat().st_size > _LARGEST:
-            raise UnreadableError(
-                f"{path} is larger than {_LARGEST // 1_000_000} MB. Clear its outputs, save it, "
-                "and try again."
-            )
-        text = path.read_text(encoding="utf-8-sig")
+        size = path.stat().st_size
+        if size > read.LARGEST:
+            raise UnreadableError(f"{path}: {read.too_large(size)}")
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise UnreadableError(f"There is no file {path}. Check the name.") from error
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise UnreadableError(f"{path} is not text, so it is no notebook. {_AGAIN}") from error
-    return _notebook(path, text)
-
-
-def _notebook(path: Path, text: str) -> Any:
-    if not text.strip():
-        raise UnreadableError(f"{path} is empty. {_AGAIN}")
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        at = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise UnreadableError(f"{path} is not JSON{at}, so it is no notebook. {_AGAIN}") from error
-    version = found.get("nbformat") if isinstance(found, dict) else None
-    cells = found.get("cells") if isinstance(found, dict) else None
-    if type(version) is int and version != _FORMAT:
-        raise UnreadableError(
-            f"{path} is a notebook of format {version}; this course reads format {_FORMAT}. Open "
-            "it in JupyterLab and save it again."
-        )
-    if version is None or not isinstance(cells, list):
-        raise UnreadableError(f"{path} is JSON, but not a Jupyter notebook. {_AGAIN}")
-    metadata = found.get("metadata")
-    return nbformat.v4.new_notebook(
-        cells=[_cell(one) for one in cells if isinstance(one, dict)],
-        metadata=metadata if isinstance(metadata, dict) else {},
-    )
-
-
-def _cell(cell: dict[str, Any]) -> Any:
-    """A cell's text, without what some earlier run has printed: only this run's outputs count."""
-    metadata = cell.get("metadata")
-    kept = metadata if isinstance(metadata, dict) else {}
-    if cell.get("cell_type") == "code":
-        return nbformat.v4.new_code_cell(course.source_of(cell), metadata=kept)
-    return nbformat.v4.new_markdown_cell(course.source_of(cell), metadata=kept)
+        return read.notebook(data)
+    except UnreadableError as error:
+        raise UnreadableError(f"{path}: {error}") from error
 
 
 def unreadable(path: Path, why: str) -> Report:
     """The report on a file that could not be run: its name may still tell the lesson."""
-    lesson = course.lesson_of_notebook(None, path.name)
-    verdicts = [
-        unjudged(entry.card, Status.UNREADABLE, why)
-        for entry in (lesson.exercises if lesson else ())
-    ]
-    return _report(path, lesson, verdicts, why)
+    return assess.unreadable(course.lesson_of_notebook(None, path.name), path.name, why)
 
 
-def _report(
-    path: Path, lesson: course.Lesson | None, verdicts: list[Verdict], message: str
-) -> Report:
-    return Report(
-        file=path.name,
-        lesson=lesson.number if lesson else None,
-        points=sum(one.points for one in verdicts),
-        max_points=sum(one.max_points for one in verdicts),
-        message=message,
-        exercises=verdicts,
-    )
+# -- a class --------------------------------------------------------------------------------------
+class KernelRunner:
+    """Runs submissions in kernels, where they cannot be shut in. A context manager.
+
+    Args:
+        limits: What each submission may use; only its times can be held to.
+        workers: How many run at once.
+    """
+
+    def __init__(self, limits: Limits, workers: int) -> None:
+        self._limits, self._workers = limits, workers
+
+    def __enter__(self) -> Self:
+        """Get ready."""
+        self._pool = ThreadPoolExecutor(self._workers)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Wait for what still runs, and begin nothing more."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Run submissions, yielding each as it ends."""
+        waiting = iter(jobs)
+        live: dict[Future[Outcome], Job] = {}
+        while True:
+            while len(live) < self._workers and (job := next(waiting, None)):
+                live[self._pool.submit(self._run_one, job)] = job
+            if not live:
+                return
+            for done in wait(live, return_when=FIRST_COMPLETED).done:
+                yield live.pop(done), done.result()
+
+    def _run_one(self, job: Job) -> Outcome:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            return run(job.plan, self._limits, Path(folder))
 
 
-def _forget_what_waits() -> None:
-    """End nbclient's waiting for an interrupted cell, which would be reported as an error later."""
-    loop = ensure_event_loop()
-    waiting = asyncio.all_tasks(loop)
-    for one in waiting:
-        one.cancel()
-    if waiting:
-        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+# -- one run --------------------------------------------------------------------------------------
+def run(
+    planned: Plan,
+    limits: Limits,
+    folder: Path,
+    progress: Progress = lambda done, total: None,
+) -> Outcome:
+    """Run a planned notebook in a kernel of its own.
+
+    Args:
+        planned: What to run.
+        limits: How long it may take.
+        folder: Where it runs.
+        progress: Told after each cell how many of how many are done.
+    """
+    return _Run(planned, limits, folder, progress).go()
 
 
 class _Run:
-    def __init__(
-        self, lesson: course.Lesson, notebook: Any, timeout: float, progress: Progress
-    ) -> None:
-        self._lesson, self._notebook, self._progress = lesson, notebook, progress
-        self._cells = course.exercise_cells(notebook)
-        self._observed: dict[str, Observation] = {}
-        self._stopped: tuple[Status, set[str]] | None = None
-        self.trouble = ""
-        self._client = kernels.client(notebook, timeout)
-
-    def go(self, folder: Path) -> None:
-        """Run the cells in order until one of them ends the kernel."""
+    def __init__(self, planned: Plan, limits: Limits, folder: Path, progress: Progress) -> None:
+        self._plan, self._limits, self._progress = planned, limits, progress
+        self._client = kernels.client(nbformat.v4.new_notebook(), limits.cell)
         self._client.resources = {"metadata": {"path": str(folder)}}
-        quiet = variables(CHECKS_COLLECT="1", CHECKS_PROGRESS="off")
-        with quiet, self._client.setup_kernel():
-            try:
-                self._run_cells()
-            except KeyboardInterrupt:
-                _forget_what_waits()
-                raise
+        self._outcome = Outcome()
+        self._started = time.monotonic()
 
-    def _run_cells(self) -> None:
-        cells = list(self._notebook.cells)  # checks of our own are added meanwhile
-        total = len(cells)
-        for place, cell in enumerate(cells):
-            concerned, checked = self._cells.at(place), self._cells.checked_at(place)
-            if cell.cell_type == "code" and not self._execute(cell, place, concerned, checked):
+    def go(self) -> Outcome:
+        """Run the cells in order until one of them ends the kernel."""
+        environment = os.environ | {"CHECKS_COLLECT": "1", "CHECKS_PROGRESS": "off"}
+        with self._client.setup_kernel(env=environment):
+            self._run_all()
+        self._outcome.seconds = round(time.monotonic() - self._started, 3)
+        return self._outcome
+
+    def _run_all(self) -> None:
+        total = len(self._plan.parts)
+        for done, part in enumerate(self._plan.parts, 1):
+            if not self._run_part(part):
                 return
-            for exercise in sorted(concerned):
-                if self._is_last(exercise, place) and not self._check(exercise, place):
-                    return
-            self._progress(place + 1, total)
-        for entry in self._lesson.exercises:
-            if entry.id not in self._observed and not self._check(entry.id, total):
+            self._progress(done, total)
+        self._outcome.cell = None
+        seen = {one.exercise for one in self._outcome.observed}
+        for exercise in self._plan.exercises:
+            if exercise not in seen and self._check(exercise) is None:
                 return
 
-    def _is_last(self, exercise: str, place: int) -> bool:
-        """Whether this cell answers an exercise that no cell from here on answers or checks."""
-        checks = self._cells.checks.get(exercise, [])
-        answers = self._cells.answers.get(exercise, [])
-        return place in answers and place not in checks and place == max(checks + answers)
+    def _run_part(self, part: Part) -> bool:
+        """Run a cell, and the checks that are due after it; False when the kernel is gone."""
+        self._outcome.cell = part.place
+        seen = self._execute(part.source, part.checks, part.place)
+        if seen is None:
+            return False
+        return all(
+            self._check(exercise) is not None for exercise in part.observe if exercise not in seen
+        )
 
-    def _check(self, exercise: str, place: int) -> bool:
-        """Check an exercise whose own check cell is gone, or stands above the answer."""
+    def _check(self, exercise: str) -> set[str] | None:
+        """Check an exercise whose own check has not done so."""
         source = f'from checks.notebook import check as _check\n_check("{exercise}")'
+        return self._execute(source, (exercise,))
+
+    def _execute(
+        self, source: str, checks: tuple[str, ...], place: int | None = None
+    ) -> set[str] | None:
+        """Run one cell.
+
+        Returns:
+            The exercises that were observed in it; None when the kernel is gone for good.
+        """
         cell = nbformat.v4.new_code_cell(source)
-        self._notebook.cells.append(cell)
-        return self._execute(cell, place, {exercise}, {exercise})
-
-    def _execute(self, cell: Any, place: int, concerned: set[str], checked: set[str]) -> bool:
-        """Run one cell; False when the kernel is gone for good."""
+        self._client.nb.cells = [cell]
+        if time.monotonic() - self._started > self._limits.total:
+            self._stop(Ended.TIMED_OUT, f"the notebook took more than {self._limits.total:g} s")
+            return None
         try:
-            self._client.execute_cell(cell, self._notebook.cells.index(cell))
+            self._client.execute_cell(cell, 0)
         except CellTimeoutError:
-            self._stopped = (Status.TIMED_OUT, concerned)
-            self.trouble = (
-                f"Cell {place + 1} ran longer than {self._client.timeout:g} s; the cells below it "
-                "were not run. Look for a loop that never ends."
-            )
+            self._stop(Ended.TIMED_OUT, f"{self._limits.cell:g} s")
         except DeadKernelError:
-            self._stopped = (Status.DIED, concerned)
-            self.trouble = (
-                f"Cell {place + 1} ended the kernel; the cells below it were not run. Look for an "
-                "exit(), or for memory that runs out."
-            )
-        for output in cell.get("outputs", ()):
-            self._take(output.get("data", {}), checked)
-        return self._stopped is None
+            self._stop(Ended.DIED)
+        found = set()
+        for output in cell.outputs:
+            if output.output_type == "error" and place is not None:
+                self._outcome.raised.append(
+                    Raised(place, str(output.ename)[:100], str(output.evalue)[:300])
+                )
+            found |= self._take(output.get("data", {}), checks)
+        return found if self._outcome.ended is Ended.WELL else None
 
-    def _take(self, data: Mapping[str, Any], checked: set[str]) -> None:
+    def _take(self, data: Mapping[str, Any], checks: tuple[str, ...]) -> set[str]:
         """Keep what was observed of the exercises that this cell checks."""
         if OBSERVATION_TYPE not in data:
-            return
+            return set()
         try:
             observed = Observation.model_validate(data[OBSERVATION_TYPE])
         except ValidationError:
-            return
-        if observed.exercise in checked:
-            self._observed[observed.exercise] = observed
+            return set()
+        if observed.exercise not in checks:
+            return set()
+        self._outcome.observed.append(observed)
+        return {observed.exercise}
 
-    def verdicts(self) -> list[Verdict]:
-        """Every exercise of the lesson, judged in order on what was observed."""
-        judged: dict[str, Verdict] = {}
-        for entry in self._lesson.exercises:
-            observed = self._observed.get(entry.id)
-            if observed is None:
-                judged[entry.id] = self._unseen(entry)
-                continue
-            open_before = [
-                one
-                for one in entry.card.after
-                if one in judged and judged[one].status is not Status.PASSED
-            ]
-            judged[entry.id] = judge(entry.card, observed, entry.starter, open_before)
-        return list(judged.values())
-
-    def _unseen(self, entry: course.ExerciseEntry) -> Verdict:
-        status, concerned = self._stopped or (Status.NOT_RUN, set())
-        if entry.id not in concerned:
-            status = Status.NOT_RUN
-        message = self.trouble or "Nothing was observed of this exercise. Run the notebook again."
-        return unjudged(entry.card, status, message)
+    def _stop(self, how: Ended, why: str = "") -> None:
+        self._outcome.ended, self._outcome.why = how, why

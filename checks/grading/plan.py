@@ -19,12 +19,14 @@ class Part:
         place: Its number in the notebook, from 0.
         source: Its text.
         concerns: The exercises that it answers or checks.
+        checks: The exercises that it checks.
         observe: The exercises to observe after it, unless its own check has done so.
     """
 
     place: int
     source: str
     concerns: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
     observe: tuple[str, ...] = ()
 
 
@@ -51,7 +53,13 @@ class Plan:
         """The plan that `to_json` wrote."""
         data = json.loads(text)
         parts = tuple(
-            Part(one["place"], one["source"], tuple(one["concerns"]), tuple(one["observe"]))
+            Part(
+                one["place"],
+                one["source"],
+                tuple(one["concerns"]),
+                tuple(one["checks"]),
+                tuple(one["observe"]),
+            )
             for one in data["parts"]
         )
         return cls(data["lesson"], parts, tuple(data["exercises"]))
@@ -60,8 +68,9 @@ class Plan:
 def make(notebook: Mapping[str, Any], lesson: course.Lesson) -> Plan:
     """Plan a notebook of a lesson; never raises on any JSON whatever.
 
-    An exercise is observed where its check stands; where that is gone, after its own cell, else at
-    the end. An answer in a cell that an editor has turned into text is run as the code that it is.
+    An exercise is observed where its check stands; where that is gone or stands above the answer,
+    after its own cell, else at the end. An answer in a cell that an editor has turned into text is
+    run as the code that it is.
     """
     mended = {"cells": [_as_code(cell) for cell in _cells(notebook)]}
     found = course.exercise_cells(mended)
@@ -70,15 +79,15 @@ def make(notebook: Mapping[str, Any], lesson: course.Lesson) -> Plan:
     for place, cell in enumerate(mended["cells"]):
         if cell.get("cell_type") != "code":
             continue
-        here = found.at(place)
-        checked = [one for one in here if place in found.checks.get(one, ())]
-        answered = [one for one in here if one not in found.checked]
+        here, checked = found.at(place), found.checked_at(place)
+        last = {one for one in here - checked if place == max(found.places(one))}
         parts.append(
             Part(
                 place,
                 course.source_of(cell),
                 _in_order(here, known),
-                _in_order([*checked, *answered], known),
+                _in_order(checked, known),
+                _in_order(checked | last, known),
             )
         )
     return Plan(lesson.name, tuple(parts), known)

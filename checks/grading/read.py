@@ -17,7 +17,7 @@ _MOST_BRACES = 400_000  # an empty list takes three bytes of a file and twenty t
 _MOST_CELLS = 5_000
 _VERSION = 4
 _MINOR = 5
-_AGAIN = "Save it again in JupyterLab and hand that file in."
+_AGAIN = "Save it again in JupyterLab and take that file."
 
 
 class UnreadableError(CourseError):
@@ -28,7 +28,7 @@ def too_large(size: int) -> UnreadableError:
     """What is said of a file of so many bytes, without reading it."""
     return UnreadableError(
         f"The file has {size / 1_000_000:,.0f} MB, more than the {LARGEST // 1_000_000} MB that "
-        "are read. Clear the notebook's outputs, save it and hand it in again."
+        "are read. Clear the notebook's outputs, save it and try again."
     )
 
 
@@ -64,7 +64,7 @@ def notebook(data: bytes) -> dict[str, Any]:
     if len(cells) > _MOST_CELLS:
         raise UnreadableError(
             f"The notebook has {len(cells):,} cells, more than the {_MOST_CELLS:,} that are read. "
-            "Take a fresh copy of the lesson, put your answers into it and hand that in."
+            "Take a fresh copy of the lesson, put your answers into it and take that."
         )
     metadata = found.get("metadata")
     return {
@@ -82,7 +82,7 @@ def _json(data: bytes) -> Any:
     if data.count(b"[") + data.count(b"{") > _MOST_BRACES:
         raise UnreadableError(
             "The file holds more lists and objects than any notebook needs. Clear the notebook's "
-            "outputs, save it and hand it in again."
+            "outputs, save it and try again."
         )
     try:
         return _sound(json.loads(data))

@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if submission is None:
         raise pytest.UsageError("Say which notebook to judge: --submission FILE.ipynb")
     try:
-        lesson = course.lesson_of_notebook(kernel.read(submission), submission.name)
+        lesson = course.lesson_of_notebook(kernel.read_file(submission), submission.name)
     except CourseError as error:
         raise pytest.UsageError(str(error)) from error
     if lesson is None:
