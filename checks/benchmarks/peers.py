@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -323,7 +322,6 @@ def {name}(env):
 
 def default_cache() -> Path:
     """Where environments are kept between runs."""
-    place = os.environ.get("XDG_CACHE_HOME")
-    with contextlib.suppress(RuntimeError):  # nobody's home
-        return (Path(place) if place else Path.home() / ".cache") / "dog-eared" / "benchmarks"
-    return course.root() / "work" / "benchmarks"
+    return Path(
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "dog-eared", "benchmarks"
+    )
