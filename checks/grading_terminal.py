@@ -37,7 +37,7 @@ def grade(options: Options, choice: Choice) -> int:
     if not options.rejudge and choice.warning:
         print(choice.warning, file=sys.stderr)
     with _progress() as tell:
-        tally = grading.grade(options, choice.runner, tell)
+        tally = grading.grade(options, choice.runner, tell, choice.reference)
     return _summary(options, tally)
 
 
@@ -49,6 +49,8 @@ def _summary(options: Options, tally: Tally) -> int:
             f"{tally.stale} of the unchanged were judged by earlier checks: --rejudge judges their "
             "evidence anew, --again runs them anew."
         )
+    if tally.compared:
+        print(f"{tally.compared} were run in Jupyter as well; verdicts that differ are below.")
     for line in tally.notices[:_MOST_LINES]:
         print(f"  {line}")
     if not tally.done + tally.kept:

@@ -76,7 +76,7 @@ def again(lesson: course.Lesson, before: Report) -> Report:
 
 
 def unreadable(lesson: course.Lesson | None, file: str, why: str) -> Report:
-    """The report of a file that is no readable notebook; `lesson` is what it claims to be, if any."""
+    """The report of a file that is no readable notebook; `lesson` is what it claims to be."""
     verdicts = [
         unjudged(entry.card, Status.UNREADABLE, why)
         for entry in (lesson.exercises if lesson else ())

@@ -20,7 +20,7 @@ from checks.grading.collect import Collected, Submission, collect
 from checks.grading.gradebook import Gradebook, file_url
 from checks.grading.graded import Graded
 from checks.grading.outcome import Ended, Job, Outcome
-from checks.verdict import Report, Status
+from checks.verdict import Report, Status, Verdict
 
 
 class Runner(AbstractContextManager["Runner"], Protocol):
@@ -70,6 +70,7 @@ class Tally:
         look: What a human should look at, a line each.
         notices: What was found among the submissions that is none, a line each.
         stale: Submissions whose lesson's checks have changed since they were graded.
+        compared: Submissions run in Jupyter as well, to see whether it says the same.
     """
 
     total: int = 0
@@ -79,6 +80,7 @@ class Tally:
     look: list[str] = field(default_factory=list)
     notices: tuple[str, ...] = ()
     stale: int = 0
+    compared: int = 0
 
     def add(self, graded: Graded) -> None:
         """Count one more."""
@@ -89,7 +91,12 @@ class Tally:
 Progress = Callable[[Tally], None]
 
 
-def grade(options: Options, runner: Callable[[], Runner], progress: Progress) -> Tally:
+def grade(
+    options: Options,
+    runner: Callable[[], Runner],
+    progress: Progress,
+    reference: Callable[[], Runner] | None = None,
+) -> Tally:
     """Grade what is new or changed, then write every output from the whole record.
 
     Each submission is recorded as soon as it is judged, so an interrupted grading goes on where it
@@ -99,6 +106,7 @@ def grade(options: Options, runner: Callable[[], Runner], progress: Progress) ->
         options: What the instructor asked for.
         runner: Makes what runs the submissions; called only when there is something to run.
         progress: Told after each submission.
+        reference: Makes what runs a sample of them a second time. Verdicts that differ need a look.
 
     Raises:
         CourseError: there is nothing to grade, or nowhere to write to.
@@ -108,14 +116,18 @@ def grade(options: Options, runner: Callable[[], Runner], progress: Progress) ->
         if options.rejudge:
             tally = _rejudge(book, options, progress)
         else:
-            tally = _run_new(book, options, runner, progress)
+            tally = _run_new(book, options, runner, reference, progress)
         _write_all(book, options, tally)
     return tally
 
 
 # -- running --------------------------------------------------------------------------------------
 def _run_new(
-    book: Gradebook, options: Options, runner: Callable[[], Runner], progress: Progress
+    book: Gradebook,
+    options: Options,
+    runner: Callable[[], Runner],
+    reference: Callable[[], Runner] | None,
+    progress: Progress,
 ) -> Tally:
     collected = _wanted(collect(options.place, options.lesson), options.only)
     tally = Tally(total=len(collected.submissions), notices=collected.notices)
@@ -133,13 +145,38 @@ def _run_new(
         else:
             waiting.append(submission)
     progress(tally)
+    by_key = {str(number): one for number, one in enumerate(waiting)}
+    sample = set(list(by_key)[:: max(1, min(10, len(by_key) // 5))]) if reference else set()
+    said: dict[str, Graded] = {}
     if waiting:
-        by_key = {str(number): one for number, one in enumerate(waiting)}
         with runner() as running:
             for job, outcome in running.run(_jobs(by_key.items())):
-                _keep(book, options, tally, _judged(by_key[job.key], job.plan, outcome))
+                graded = _judged(by_key[job.key], job.plan, outcome)
+                _keep(book, options, tally, graded)
+                if job.key in sample:
+                    said[job.key] = graded
                 progress(tally)
+    if reference and said:
+        with reference() as running:
+            for job, outcome in running.run(_jobs((key, by_key[key]) for key in said)):
+                again = _judged(by_key[job.key], job.plan, outcome)
+                tally.look += differences(said[job.key], again)
+                tally.compared += 1
     return tally
+
+
+def differences(one: Graded, other: Graded) -> list[str]:
+    """Where two runs of one submission came to different verdicts, a sentence each."""
+    return [
+        f"{one.learner}, lesson {one.lesson}: {here.exercise} {_said(here)}, in Jupyter "
+        f"{_said(there)}."
+        for here, there in zip(one.report.exercises, other.report.exercises, strict=True)
+        if (here.status, here.mistake) != (there.status, there.mistake)
+    ]
+
+
+def _said(verdict: Verdict) -> str:
+    return f"{verdict.status.words}{f' ({verdict.mistake})' if verdict.mistake else ''}"
 
 
 def _wanted(collected: Collected, only: str | None) -> Collected:

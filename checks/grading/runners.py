@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from checks.grading.grade import Runner
@@ -49,6 +50,15 @@ class Choice:
         from checks.grading.kernel import KernelRunner
 
         return KernelRunner(self.limits, self.workers)
+
+    @property
+    def reference(self) -> Callable[[], Runner] | None:
+        """What runs a sample a second time, where that was asked for: plain Jupyter."""
+        if not self.faithful:
+            return None
+        from checks.grading.kernel import KernelRunner
+
+        return lambda: KernelRunner(self.limits, self.workers)
 
     @property
     def warning(self) -> str:
