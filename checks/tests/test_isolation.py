@@ -140,7 +140,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
         for one, name in ((server, "port"), (hidden, "abstract"), (on_file, "socket")):
             around.listen(one, name)
         secret = (canary, folder, Path("/etc/passwd"), Path("/etc/shadow"), Path.home() / ".ssh")
-        homes = (Path("/home"), Path("/root/.bashrc"), Path("/sys"), Path("/var"), Path("/run"))
+        homes = (Path("/home"), Path.home() / ".bashrc", Path("/sys"), Path("/var"), Path("/run"))
         around.fill = {
             "{port}": str(server.getsockname()[1]),
             "{abstract}": abstract,
