@@ -313,7 +313,7 @@ def _print(lanes: Sequence[Lane], submissions: Sequence[Submission]) -> bool:
         "line, and the least that they should be.\nsame: submissions whose every exercise has the "
         "points of the first line.\n"
     )
-    for lane in lanes:
+    for lane in (one for one in lanes if not one.trouble):
         console.print(f"{lane.grader.package}: isolation: {lane.grader.walls}.", markup=False)
     lines = list(differing(lanes, submissions))
     for line in lines[:MOST_DIFFERENCES]:

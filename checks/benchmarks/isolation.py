@@ -56,6 +56,11 @@ def main(submissions: int) -> None:
     """Measure and print."""
     if os.access("/dev/shm", os.W_OK):  # a shut in submission's folder is in memory as well
         tempfile.tempdir = "/dev/shm"
+    if (load := os.getloadavg()[0]) > 1:
+        print(
+            f"This machine is busy with something else (load {load:.1f}): two workers cannot show "
+            "what they can do. Run this again when it is not."
+        )
     every = jobs()
     with ExitStack() as stack:
         shut, bare = (stack.enter_context(kind(Limits(), 1)) for kind in (ForkRunner, BareRunner))

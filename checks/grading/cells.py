@@ -72,8 +72,9 @@ class Shell(InteractiveShell):
     def ask_exit(self) -> None:
         """What `exit` calls; as in Jupyter under nbclient, the notebook goes on."""
 
-    def _showtraceback(self, etype: Any, evalue: Any, stb: Any) -> None:
-        pass
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **options: Any) -> None:
+        """Remember the exception, as for `%tb`; laying a deep one out would take seconds."""
+        self._get_exc_info(exc_tuple)  # type: ignore[no-untyped-call]
 
 
 def make_shell() -> Shell:

@@ -18,7 +18,7 @@ import queue
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
@@ -148,7 +148,10 @@ class ClusterRunner:
                 return None
             raise CourseError(_cannot(self._address, error))
         try:
-            answer = future.result()
+            # At once, unless its worker was lost just now: then it is run again.
+            answer = future.result(timeout=self._limits.total + _PATIENCE)
+        except (OSError, CancelledError) as error:
+            raise CourseError(_gone(self._address)) from error
         except Exception as error:  # an answer that is no bytes
             raise CourseError(_cannot(self._address, error)) from error
         finally:
@@ -307,14 +310,6 @@ def cool_down() -> None:
 
 
 def _run(job: Job, limits: Limits) -> Outcome:
-    try:
-        return _run_once(job, limits)
-    except OSError:  # the warm process was ended from outside
-        _cool_down()
-        return _run_once(job, limits)
-
-
-def _run_once(job: Job, limits: Limits) -> Outcome:
     global _warm
     if _warm is None or _warm[0] != limits:
         _cool_down()

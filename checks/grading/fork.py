@@ -384,7 +384,10 @@ class _Submission:
             self._stop(Ended.TIMED_OUT, f"the notebook took more than {self._limits.total:g} s")
         elif self._pid and now - self._memory_seen > _LOOKS:
             self._memory_seen = now
-            if _memory_of(self._pid, 2 * self._limits.memory * _MEGA):
+            family, threads = _family_of(self._pid)
+            if threads > 2 * self._limits.processes:  # root's are not limited by the kernel
+                self._stop(Ended.TOO_MUCH, "it started more processes than it may")
+            elif _takes_more_than(2 * self._limits.memory * _MEGA, family):
                 self._stop(Ended.TOO_MUCH, "its processes took more memory than they may")
         return self._over
 
@@ -423,25 +426,26 @@ def _number_of(pidfd: int) -> int:
     return max(next((int(line.split()[1]) for line in told if line.startswith("Pid:")), 0), 0)
 
 
-def _memory_of(pid: int, bound: int) -> bool:
-    """Whether a process and all below it use more bytes of memory than that.
+def _takes_more_than(bound: int, family: list[Path]) -> bool:
+    """Whether some processes use more bytes of memory than that.
 
     What they share counts once, but that takes long to find out, so it is only looked at when it
     may matter.
     """
-    family = _family_of(pid)
     return _sum(family, _resident) > bound and _sum(family, _proportional) > bound
 
 
-def _family_of(pid: int) -> list[Path]:
-    family, todo = [], [pid]
+def _family_of(pid: int) -> tuple[list[Path], int]:
+    """A process and all below it, and how many threads they have."""
+    family, todo, threads = [], [pid], 0
     while todo:
         here = Path("/proc", str(todo.pop()))
         family.append(here)
         with contextlib.suppress(OSError, ValueError):
             for thread in (here / "task").iterdir():
+                threads += 1
                 todo += map(int, (thread / "children").read_text().split())
-    return family
+    return family, threads
 
 
 def _sum(family: list[Path], measure: Any) -> int:

@@ -8,10 +8,11 @@ frames, for other objects by the garbage collector, for tracing, or for memory b
 
 What this cannot do: stop, or always see, somebody who rewrites the interpreter itself. Code in the
 same process can read what the process knows; a signal handler is handed the frame that it
-interrupts, and from there the way leads to the key that lines are signed with; a thread can replace
-a function right after it was put back and undo that right before it would be seen. Who goes that
-far can forge evidence. What he gets is his own points; not the grader, whose judge runs elsewhere,
-not anybody else's work, and not the solutions, which are public anyhow.
+interrupts, and from there the way leads to the key that lines are signed with; an endpoint can
+replace a function of the lab's while it is called, by one that answers in its place and puts the
+original back (the tests have it, to keep this honest). Who goes that far can forge evidence. What
+he gets is his own points; not the grader, whose judge runs elsewhere, not anybody else's work, and
+not the solutions, which are public anyhow.
 """
 
 from __future__ import annotations

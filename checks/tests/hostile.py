@@ -543,6 +543,23 @@ async def add_book(request: Request):
 @app.get('/books')
 def list_books() -> list[str]: return []
 """, "json.dumps", statuses=(PASSED, PASSED)),
+    # What the guard's docstring admits: nothing of this can be seen when the observation is over.
+    cheat("a lie that takes itself back, which is not even detected", """
+from checks.observe.lab import Lab
+titles, honest = [], Lab.rows
+def lie(self, statement, *, engine='engine', **params):
+    Lab.rows = honest
+    return [titles[-1]]
+app = FastAPI()
+@app.post("/books", status_code=201)
+def add_book(new: NewBook) -> dict[str, str]:
+    Lab.rows = lie
+    titles.append({"title": new.title, "pence": new.pence})
+    return {"title": new.title}
+@app.get("/books")
+def list_books() -> list[str]:
+    return [one["title"] for one in titles]
+""", statuses=(PASSED, PASSED)),
     cheat("code replaced", _KEEPS_NOTHING + """
 from checks.observe.lab import Lab
 def rows(self, statement, *, engine='engine', **params): return [dict(params, pence=1)]
