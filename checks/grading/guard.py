@@ -54,7 +54,7 @@ _LET_BE = {
     ("builtins", "open"),
     ("builtins", "display"),
     ("builtins", "get_ipython"),
-    ("checks.notebook", "collector"),
+    ("checks.observe.collecting", "collector"),
 }
 _ABSENT: Any = object()
 

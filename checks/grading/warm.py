@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from checks import course, notebook
+from checks import course
 from checks.exercise import Exercise
 from checks.grading import cells, sandbox
 from checks.grading.guard import Guard, handlers, made_up, watch
@@ -32,6 +32,7 @@ from checks.grading.outcome import Limits
 from checks.grading.plan import Plan
 from checks.grading.sandbox import IsolationError
 from checks.grading.wire import LONGEST, Body, Names, Say, clean, speak
+from checks.observe import collecting
 from checks.observe.evidence import Attempt, Observation
 from checks.observe.lab import trouble
 from checks.observe.run import observe
@@ -135,7 +136,8 @@ def _sample() -> None:
 
     async def run() -> None:
         shell.user_ns["seen"] = seen
-        for source in ("seen", "1/0", "await __import__('asyncio').sleep(0)", "%time 1"):
+        asked = "from checks import TODO, check, hint, progress, solution, trace"
+        for source in (asked, "seen", "1/0", "await __import__('asyncio').sleep(0)", "%time 1"):
             await cells.run(shell, source, lambda error: None)
 
     asyncio.run(run())
@@ -324,7 +326,7 @@ class _Run:
             except ValueError:  # while it is speaking
                 self._reaches.append(what)
 
-        notebook.collector = observe_now
+        collecting.collector = observe_now
         self._handlers = handlers()
         watch(reached_for)
         namespace = self._shell.user_ns

@@ -148,8 +148,8 @@ for pid in (-1, 0, os.getppid(), 1):
 os._exit(1)
 """),
     deadly("an order to the grader that it does not know", """
-from checks import notebook
-say = next(c.cell_contents for c in notebook.collector.__closure__ if 'generator' in repr(c.cell_contents))
+from checks.observe import collecting
+say = next(c.cell_contents for c in collecting.collector.__closure__ if 'generator' in repr(c.cell_contents))
 say(('observed', {'exercise': '00.keep_the_book'}, None))
 """),
     deadly("an exit in an endpoint", """

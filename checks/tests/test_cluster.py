@@ -258,7 +258,7 @@ def test_workers_with_other_checks_are_one_sentence(
     two: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grade, "checks_digest", lambda number: f"mine of {number}")
-    with pytest.raises(CourseError, match="has other checks for lesson 00, 01, 03 than"):
+    with pytest.raises(CourseError, match=r"has other checks for lesson 00, 01.* than"):
         ClusterRunner(two.address, LIMITS).__enter__()
 
 
