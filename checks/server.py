@@ -64,7 +64,7 @@ def serve(folder: Path, notebook: str, port: int | None, browser: bool) -> int:
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env=os.environ | {"JUPYTER_CONFIG_PATH": _settings_path()},
+            env=os.environ | {"JUPYTER_CONFIG_PATH": _settings_path(), "PATH": _search_path()},
         )
     stop = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -134,6 +134,11 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 def _settings_path() -> str:
     return os.pathsep.join(filter(None, (str(_SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH"))))
+
+
+def _search_path() -> str:
+    """The PATH, with `checks` on it: JupyterLab's own terminals do not activate anything."""
+    return os.pathsep.join(filter(None, (str(Path(sys.executable).parent), os.environ.get("PATH"))))
 
 
 def _is_root() -> bool:
