@@ -6,11 +6,11 @@ away. A check that looks at names alone judges an answer that is no longer on th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from checks import course
-from checks.observe.evidence import Trouble
 from checks.observe.lab import trouble
 from checks.observe.run import CellRun
 
@@ -35,7 +35,12 @@ def follow(shell: Any) -> None:
         source = result.info.raw_cell if result.info else ""
         error = result.error_before_exec or result.error_in_exec
         for exercise in course.answered_in(source or ""):
-            _runs[exercise] = CellRun(source, _stopped_by(error), _made(names))
+            _runs[exercise] = CellRun(
+                source,
+                None if error is None else trouble(error),
+                _made(names),
+                _defined_in(source, shell.transform_cell),
+            )
         _before.clear()
 
     events.register("pre_run_cell", before)
@@ -57,5 +62,20 @@ def _made(names: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _stopped_by(error: BaseException | None) -> Trouble | None:
-    return None if error is None else trouble(error)
+def _defined_in(source: str, as_python: Callable[[str], str]) -> set[str]:
+    """The names that a cell's text defines at its top level; none where it cannot be read."""
+    try:
+        body = ast.parse(as_python(source)).body  # `!pip ...` is no Python yet
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    found = set()
+    for one in body:
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(one.name)
+        else:
+            found |= {
+                node.id
+                for node in ast.walk(one)
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            }
+    return found

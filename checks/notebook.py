@@ -155,7 +155,7 @@ def _observed(entry: course.ExerciseEntry, names: Names, source: str | None) -> 
 def _judged(entry: course.ExerciseEntry, names: Names, source: str | None) -> Verdict:
     observed = _observed(entry, names, source)
     verdict = judge(entry.card, observed, entry.starter)
-    if verdict.status is not Status.FAILED or not entry.card.after:
+    if verdict.status not in (Status.FAILED, Status.NOT_RUN) or not entry.card.after:
         return verdict
     open_before = [one for one in entry.card.after if not _passes(one, names)]
     return judge(entry.card, observed, entry.starter, open_before)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import random
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +27,13 @@ class CellRun:
         source: The cell's text.
         stopped: The exception that ended it, if one did.
         made: The names that it defined, or gave another value.
+        defines: The names that its text defines, had it run to its end.
     """
 
     source: str
     stopped: Trouble | None
     made: Mapping[str, Any]
+    defines: Collection[str]
 
 
 def observe(
@@ -87,8 +88,8 @@ def look(
         made = [name for name in exercise.needs if name in run.made]
         attempt.stopped = run.stopped
         if run.stopped:
-            given = _given(run.source)
-            attempt.unmade = [one for one in exercise.needs if one in given and one not in made]
+            cut = set(run.defines) - set(made)
+            attempt.unmade = [name for name in exercise.needs if name in cut]
         attempt.stale = [name for name in made if names.get(name) is not run.made[name]]
     for name, kind in exercise.needs.items():
         if name not in names:
@@ -100,25 +101,6 @@ def look(
         elif not _is_a(value, kind):
             attempt.wrong.append(f"`{name}` should be {_called(kind)}; {_what_it_is(value)}.")
     return attempt
-
-
-def _given(source: str) -> set[str]:
-    """The names that a cell's text defines at the top level."""
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
-    found = set()
-    for one in body:
-        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(one.name)
-        else:
-            found |= {
-                node.id
-                for node in ast.walk(one)
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-            }
-    return found
 
 
 def _is_a(value: Any, kind: Any) -> bool:
