@@ -149,11 +149,9 @@ def _stopped(stopped: Trouble, source: str) -> str:
     if stopped.type in _UNREADABLE and isinstance(unreadable := _parsed(source), str):
         return unreadable
     what = f"{stopped.type}: {stopped.message}" if stopped.message else stopped.type
-    at = f" at {stopped.where}" if stopped.where else ""
-    return (
-        f"Your cell did not run to its end: it stopped with {what}{at}. Mend that, run the cell, "
-        "check again."
-    )
+    line, _, code = (stopped.where or "").partition(": ")
+    at = f" at {line}, `{code}`" if code else ""
+    return f"Your cell stopped{at}: {what.rstrip('.')}. Mend that, run the cell, check again."
 
 
 def _placeholders(source: str) -> list[int]:

@@ -775,6 +775,7 @@ with TestClient(api) as client:
 # | `PendingRollbackError: This Session's transaction has been rolled back ...` | a flush failed, and the session was used on |
 # | `DetachedInstanceError: Instance ... is not bound to a Session` | an expired attribute, and the session is closed |
 # | `UnboundLocalError: cannot access local variable 'response'`, or `FastAPIError: Response not awaited` | a `yield` dependency has swallowed the endpoint's exception |
+# | `FastAPIError: Invalid args for response field!` | a SQLAlchemy class as return type (`-> User`) without a `response_model`, or as a parameter's type without `Depends` |
 # | `ObjectNotExecutableError: Not an executable object: 'SELECT 1'` | a plain string; wrap it in `text(...)` |
 #
 # ## In production

@@ -714,7 +714,8 @@ _VALIDATION = ("ResponseValidationError", "ValidationError")
 
 def first_line(text: str) -> str:
     """A text's first line, at most 300 characters of it."""
-    return text.strip().splitlines()[0][:300] if text.strip() else ""
+    first = text.strip().splitlines()[0] if text.strip() else ""
+    return first if len(first) <= 300 else first[:299] + "…"
 
 
 _LEARNERS = re.compile(r"ipykernel_\d+|<ipython-input|<cell")

@@ -96,10 +96,16 @@ def test_from_untouched_to_wrong_to_right(learner: Learner) -> None:
 @pytest.mark.parametrize(
     ("cell", "told"),
     [
-        ("1 / 0\napp = FastAPI()", "it stopped with ZeroDivisionError: division by zero at line 2"),
-        ("app = FastAPI()\n1 / 0", "it stopped with ZeroDivisionError: division by zero at line 3"),
+        (
+            "1 / 0\napp = FastAPI()",
+            "stopped at line 2, `1 / 0`: ZeroDivisionError: division by zero. Mend",
+        ),
+        (
+            "app = FastAPI()\n1 / 0",
+            "stopped at line 3, `1 / 0`: ZeroDivisionError: division by zero. Mend",
+        ),
         ("app = FastAPI(\nraise", "Python cannot read your cell: "),
-        ("!true\n1 / 0\napp = FastAPI()", "it stopped with ZeroDivisionError"),
+        ("!true\n1 / 0\napp = FastAPI()", "ZeroDivisionError: division by zero. Mend"),
     ],
     ids=["first", "last", "unreadable", "magic"],
 )
