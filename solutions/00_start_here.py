@@ -239,5 +239,7 @@ progress("00")
 #
 # Prefer your own editor? `checks watch`, in that terminal, checks a notebook each time you save it.
 #
+# **Next:** `01_sync_setup`, in the list of files on the left.
+#
 # **Read more:** [FastAPI: Testing](https://fastapi.tiangolo.com/tutorial/testing/) on `TestClient`, and
 # [SQLAlchemy: Session basics](https://docs.sqlalchemy.org/en/21/orm/session_basics.html), where lesson 01 begins.
