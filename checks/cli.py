@@ -45,7 +45,7 @@ def main() -> None:
     from checks.errors import CourseError
 
     try:
-        app()
+        app(prog_name="checks")
     except CourseError as error:
         _give_up(error)
     except SystemExit as ended:
@@ -74,7 +74,9 @@ def lab(
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A notebook: in work/, lessons/ or anywhere.")],
+    file: Annotated[
+        Path, typer.Argument(help="A notebook anywhere, or a lesson's number for your own copy.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     timeout: TimeoutOption = 60,
 ) -> None:
@@ -84,6 +86,7 @@ def check(
     from checks.grading.read import UnreadableError
     from checks.verdict import Status
 
+    file = _notebook(file)
     try:
         with terminal.progress(f"Running {file.name}", quiet=as_json) as step:
             report = kernel.check_notebook(file, timeout, step)
@@ -260,6 +263,15 @@ def new(
 # -- helpers -----------------------------------------------------------------------------------
 def _full_id(lesson: Lesson, exercise: str) -> str:
     return exercise if "." in exercise else f"{lesson.number}.{exercise}"
+
+
+def _notebook(named: Path) -> Path:
+    """A notebook's path, where a lesson's number stands for the learner's copy."""
+    if named.exists() or not str(named).isdigit():
+        return named
+    from checks import course, workspace
+
+    return workspace.folder() / course.lesson(str(named)).lesson_notebook.name
 
 
 def _give_up(why: object) -> NoReturn:

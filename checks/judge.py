@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from checks.exercise import Exercise, MissError, Requirement, Seen
-from checks.observe.evidence import Observation, same_code
+from checks.observe.evidence import Attempt, Observation, Trouble, same_code
 from checks.verdict import Finding, Status, Verdict
 
 
@@ -39,14 +39,16 @@ def judge(
         return verdict(Status.FAULT, _OURS)
     if observed.obstacle:
         return verdict(Status.NOT_RUN, observed.obstacle)
-    if attempt.complete and not observed.trouble:
+    if attempt.complete and not _outdated(attempt) and not observed.trouble:
         try:
             judged = _judge_seen(exercise, Seen(observed.seen))
         except Exception:  # the judging code's own defect, or evidence that nobody observed
             observed = observed.model_copy(update={"fault": traceback.format_exc()})
             return verdict(Status.FAULT, _OURS)
-        if judged["status"] is Status.PASSED or (attempt.source is not None and not open_before):
+        if judged["status"] is Status.PASSED:
             return verdict(**judged)
+        if attempt.source is not None and not open_before:
+            return verdict(**_not_this_cell(observed, judged))
     if attempt.source is None:  # whatever names there are, they are some other cell's
         return verdict(Status.NOT_ATTEMPTED, _not_run(observed))
     if open_before:
@@ -56,6 +58,8 @@ def judge(
             f'This one stands on {first}, which has not passed yet. Get check("{first}") green '
             "first, then check again.",
         )
+    if other := _not_this_cell(observed, {}):
+        return verdict(**other)
     if attempt.complete and observed.trouble:
         trouble = observed.trouble
         at = f" at {trouble.where}" if trouble.where else ""
@@ -92,11 +96,12 @@ def _not_attempted(observed: Observation, starter: str) -> str | None:
     if attempt.source is None:
         return _not_run(observed) if attempt.missing or attempt.unfilled else None
     if same_code(attempt.source, starter):
-        return "The cell is as it came. Change it, run it, then check again."
+        below = f" below its line `# exercise: {observed.exercise}`" if attempt.stale else ""
+        return f"The cell is as it came. Change it{below}, run it, then check again."
     if lines := _placeholders(attempt.source):
         at = f"line {lines[0]}" if len(lines) == 1 else f"lines {', '.join(map(str, lines))}"
         return f"There is still a TODO on {at} of your cell. Fill it in, run it, check again."
-    if attempt.unfilled:
+    if attempt.unfilled and not attempt.stopped:
         return f"`{attempt.unfilled[0]}` is still a placeholder. Give it a value, run, check again."
     return None
 
@@ -106,6 +111,47 @@ def _not_run(observed: Observation) -> str:
         f"The exercise's cell has not been run: it begins with `# exercise: {observed.exercise}`. "
         "Write your answer there, run it, check again."
     )
+
+
+def _not_this_cell(observed: Observation, judged: Mapping[str, Any]) -> dict[str, Any]:
+    """What was judged, unless that is not what stands in the cell: then why it is not."""
+    attempt = observed.attempt
+    if attempt.stopped:
+        return {
+            **judged,
+            "status": Status.FAILED,
+            "message": _stopped(attempt.stopped, attempt.source or ""),
+            "mistake": None,
+            "shows": None,
+            "marks": [],
+        }
+    if attempt.stale:
+        names = " and ".join(f"`{name}`" for name in attempt.stale)
+        return {
+            "status": Status.NOT_RUN,
+            "message": f"Another cell has made {names} anew since this exercise's cell ran. Run "
+            "the exercise's cell again, then check.",
+        }
+    return dict(judged)
+
+
+_UNREADABLE = ("SyntaxError", "IndentationError", "TabError")  # nothing of the cell ran
+
+
+def _outdated(attempt: Attempt) -> bool:
+    """Whether the names come from an earlier run: this one made nothing of them, or not all."""
+    if attempt.stopped is None:
+        return False
+    return bool(attempt.unmade) or attempt.stopped.type in _UNREADABLE
+
+
+def _stopped(stopped: Trouble, source: str) -> str:
+    if stopped.type in _UNREADABLE and isinstance(unreadable := _parsed(source), str):
+        return unreadable
+    what = f"{stopped.type}: {stopped.message}" if stopped.message else stopped.type
+    line, _, code = (stopped.where or "").partition(": ")
+    at = f" at {line}, `{code}`" if code else ""
+    return f"Your cell stopped{at}: {what.rstrip('.')}. Mend that, run the cell, check again."
 
 
 def _placeholders(source: str) -> list[int]:

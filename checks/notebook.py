@@ -9,13 +9,13 @@ from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
-from checks import course, show, workspace
+from checks import cells, course, show, workspace
 from checks.errors import CourseError
 from checks.exercise import Exercise
 from checks.journal import Journal, journal
 from checks.judge import judge
 from checks.observe import collecting, tracebacks
-from checks.observe.evidence import OBSERVATION_TYPE
+from checks.observe.evidence import OBSERVATION_TYPE, Observation
 from checks.observe.run import observe
 from checks.verdict import VERDICT_TYPE, Status, Verdict
 
@@ -43,7 +43,7 @@ def check(exercise: str, traceback: bool = False) -> float | None:
         return None
     source = _cell_of(entry.id, names)
     if os.environ.get("CHECKS_COLLECT"):  # a grader judges elsewhere
-        observed = observe(entry.card, names, source, _seed())
+        observed = _observed(entry, names, source)
         _display("", extra={OBSERVATION_TYPE: observed.model_dump(mode="json")})
         return None
     with tracebacks.kept() if traceback else nullcontext(()) as kept:
@@ -151,10 +151,14 @@ def _cell_of(exercise: str, names: Names) -> str | None:
     return next((one for one in reversed(history) if exercise in course.answered_in(one)), None)
 
 
+def _observed(entry: course.ExerciseEntry, names: Names, source: str | None) -> Observation:
+    return observe(entry.card, names, source, _seed(), cells.last_run(entry.id, source))
+
+
 def _judged(entry: course.ExerciseEntry, names: Names, source: str | None) -> Verdict:
-    observed = observe(entry.card, names, source, _seed())
+    observed = _observed(entry, names, source)
     verdict = judge(entry.card, observed, entry.starter)
-    if verdict.status is not Status.FAILED or not entry.card.after:
+    if verdict.status not in (Status.FAILED, Status.NOT_RUN) or not entry.card.after:
         return verdict
     open_before = [one for one in entry.card.after if not _passes(one, names)]
     return judge(entry.card, observed, entry.starter, open_before)
@@ -225,3 +229,7 @@ def _points_for_nbgrader(verdict: Verdict) -> float:
     if verdict.status is Status.PASSED or verdict.points:
         return verdict.points
     raise AssertionError(verdict.message)  # how nbgrader hears of no points
+
+
+if (_running := _shell()) is not None:  # from the cell that imports this
+    cells.follow(_running)

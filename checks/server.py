@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,6 +50,7 @@ def serve(folder: Path, notebook: str, port: int | None, browser: bool) -> int:
         server = subprocess.Popen(
             [
                 sys.executable,
+                "-P",  # the folder that it starts in is the learner's: no modules from there
                 "-m",
                 "jupyterlab",
                 "--no-browser",
@@ -60,11 +63,13 @@ def serve(folder: Path, notebook: str, port: int | None, browser: bool) -> int:
                 f"--LabApp.workspaces_dir={folder / '.lab'}",
                 "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
                 *(["--allow-root"] if _is_root() else []),
+                *_terminals(),
             ],
+            cwd=folder,  # where its terminals open
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env=os.environ | {"JUPYTER_CONFIG_PATH": _settings_path()},
+            env=os.environ | {"JUPYTER_CONFIG_PATH": _settings_path(), "PATH": _search_path()},
         )
     stop = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -134,6 +139,18 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 def _settings_path() -> str:
     return os.pathsep.join(filter(None, (str(_SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH"))))
+
+
+def _search_path() -> str:
+    """The PATH with `checks` on it, for JupyterLab's own terminals."""
+    return os.pathsep.join(filter(None, (str(Path(sys.executable).parent), os.environ.get("PATH"))))
+
+
+def _terminals() -> list[str]:
+    """Have terminals run the learner's shell as it is: a login shell would set its own PATH."""
+    shell = os.environ.get("SHELL") or shutil.which("bash") or "/bin/sh"
+    settings = json.dumps({"shell_command": [shell]})
+    return [] if os.name == "nt" else [f"--ServerApp.terminado_settings={settings}"]
 
 
 def _is_root() -> bool:

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 00 Start here
 #
-# Ten minutes from now you will have run an API inside a web page's worth of Python, earned a green check, and read a
-# red one without flinching. Nothing else is asked of you today.
+# Ten minutes from now you will have run an API without a server, earned a green check, and read a red one without
+# flinching. Nothing else is asked of you today.
 #
 # The incident that this lesson prevents is the oldest there is. It is 2 a.m., the code *looks* right, three people
 # are staring at it, and nobody has looked at what it **did**. This course is about looking at what it did.
@@ -215,10 +215,14 @@ check("00.keep_the_book")
 # solution("00.keep_the_book")
 # ```
 #
-# Try them in a cell of your own: press **B** to add one below, or use the **+** button. You cannot break a lesson.
-# If a cell is beyond repair, `checks reset 00` in a terminal brings the lesson back as it came and keeps your copy
-# beside it; `checks reset 00 --exercise 00.keep_the_book` does that for one cell. If the *kernel* is confused, choose
-# **Kernel > Restart and Run All**.
+# Try them in a cell of your own: the **+** button adds one below. Three more things go wrong for everybody, once:
+#
+# - **The card speaks of code that you have changed.** A check looks at what your cell did when it last *ran*. Run it
+#   again, then check.
+# - **`NameError: name 'check' is not defined`.** The kernel is new and has run nothing. Choose **Run > Run All Above
+#   Selected Cell**; when all else is confusing, **Kernel > Restart Kernel and Run All Cells**.
+# - **The cell is beyond repair.** In a terminal (**File > New > Terminal**) type `checks reset 00` and the lesson is as
+#   it came, with your copy kept beside it; `checks reset 00 --exercise keep_the_book` does that for one cell.
 #
 # Where do you stand? `progress()` shows the whole course, and with a number one lesson:
 
@@ -233,7 +237,9 @@ progress("00")
 # - `with trace(app, engine) as seen:` records any request that you care about.
 # - `session.flush()` sends SQL. `session.commit()` keeps it. Whole careers fit between the two, and so does lesson 03.
 #
-# Prefer your own editor and a terminal? `checks watch` checks a notebook each time you save it.
+# Prefer your own editor? `checks watch`, in that terminal, checks a notebook each time you save it.
+#
+# **Next:** `01_sync_setup`, in the list of files on the left.
 #
 # **Read more:** [FastAPI: Testing](https://fastapi.tiangolo.com/tutorial/testing/) on `TestClient`, and
 # [SQLAlchemy: Session basics](https://docs.sqlalchemy.org/en/21/orm/session_basics.html), where lesson 01 begins.

@@ -222,6 +222,8 @@ for spelling, attempt in old_ways():
 # | `sessionmaker(autocommit=False, autoflush=False, bind=engine)` | `sessionmaker(engine)` | the defaults are right |
 # | `session.query(User).filter(...).first()` | `session.scalar(select(User).where(...))` | one language for sync and async |
 # | `session.query(User).get(1)` | `session.get(User, 1)` | the old one warns |
+# | `db: Session = Depends(get_db)` | `session: SessionDep`, an `Annotated` alias | said once: section 4 |
+# | `class Config: orm_mode = True` | `model_config = ConfigDict(from_attributes=True)` | Pydantic 2: section 5 |
 # | `engine.execute("...")` | `with engine.begin() as c: c.execute(text("..."))` | somebody must own the transaction |
 #
 # ([What's new in SQLAlchemy 2.1](https://docs.sqlalchemy.org/en/21/changelog/whatsnew_21.html),
@@ -453,6 +455,9 @@ seen
 # %% [markdown]
 # The first request fails, is rolled back, and its session closed. The second knows nothing of it. Read the timeline
 # of each: a session opened and closed, a connection taken and given back. What is opened in a request is closed in it.
+#
+# The `get_db` that most tutorials show has only the `yield` and the `close()`. Every endpoint must then remember to
+# commit, and the one that forgets answers 201 and keeps nothing, like the bookshop in lesson 00.
 #
 # Three details, each there for a reason:
 #
@@ -770,6 +775,7 @@ with TestClient(api) as client:
 # | `PendingRollbackError: This Session's transaction has been rolled back ...` | a flush failed, and the session was used on |
 # | `DetachedInstanceError: Instance ... is not bound to a Session` | an expired attribute, and the session is closed |
 # | `UnboundLocalError: cannot access local variable 'response'`, or `FastAPIError: Response not awaited` | a `yield` dependency has swallowed the endpoint's exception |
+# | `FastAPIError: Invalid args for response field!` | a SQLAlchemy class as return type (`-> User`) without a `response_model`, or as a parameter's type without `Depends` |
 # | `ObjectNotExecutableError: Not an executable object: 'SELECT 1'` | a plain string; wrap it in `text(...)` |
 #
 # ## In production

@@ -140,6 +140,42 @@ def hours():
 """,
         status=Status.NOT_ATTEMPTED,
     ),
+    wrong(
+        "00.opening_hours",
+        "prints, under the announced type",
+        """
+app = FastAPI()
+
+@app.get("/hours")
+def hours() -> dict[str, str]:
+    print({"open": "09:00", "close": "18:00"})
+""",
+        "returned_nothing",
+    ),
+    wrong(
+        "00.opening_hours",
+        "numbers, under the announced type",
+        """
+app = FastAPI()
+
+@app.get("/hours")
+def hours() -> dict[str, str]:
+    return {"open": 9, "close": 18}
+""",
+        "not_as_announced",
+    ),
+    wrong(
+        "00.opening_hours",
+        "a name without quotation marks",
+        """
+app = FastAPI()
+
+@app.get("/hours")
+def hours() -> dict[str, str]:
+    return {"open": opening, "close": "18:00"}
+""",
+        "raised",
+    ),
     # -- 00.keep_the_book -----------------------------------------------------------------------
     right(
         "00.keep_the_book",
@@ -247,6 +283,32 @@ with Session(engine) as session:
 return {"title": book.title}
 """
         ),
+        "used_after_closing",
+    ),
+    wrong(
+        "00.keep_the_book",
+        "commits the engine",
+        _add(
+            """
+with Session(engine) as session:
+    session.add(Book(title=new.title, pence=new.pence))
+    engine.commit()
+return {"title": new.title}
+"""
+        ),
         "fell_over",
+    ),
+    wrong(
+        "00.keep_the_book",
+        "names commit without calling it",
+        _add(
+            """
+with Session(engine) as session:
+    session.add(Book(title=new.title, pence=new.pence))
+    session.commit
+return {"title": new.title}
+"""
+        ),
+        "never_sent",
     ),
 )

@@ -450,6 +450,39 @@ def get_db():
     ),
     wrong(
         "01.get_db",
+        "calls the dependency",
+        """
+def get_db():
+    with SessionLocal.begin() as session:
+        yield session
+
+SessionDep = Annotated[Session, Depends(get_db())]
+""",
+        "called_it",
+    ),
+    wrong(
+        "01.get_db",
+        "yields the factory",
+        """
+def get_db():
+    yield SessionLocal
+"""
+        + _DEP,
+        "a_factory_for_a_session",
+    ),
+    wrong(
+        "01.get_db",
+        "async with, on a session that is not",
+        """
+async def get_db():
+    async with SessionLocal() as session:
+        yield session
+"""
+        + _DEP,
+        "asynchronous",
+    ),
+    wrong(
+        "01.get_db",
         "commits in finally",
         """
 def get_db():
@@ -545,7 +578,7 @@ def get_db():
 
 SessionDep = Annotated[Session, Depends(get_db)]
 """,
-        "never_committed",
+        "returned_it",
     ),
     wrong(
         "01.get_db",
@@ -618,6 +651,21 @@ def read_user(user_id: int, session: SessionDep):
         raise HTTPException(404)
     return row
 """,
+    ),
+    wrong(
+        "01.users_api",
+        "hands the request's fields to the model",
+        _API
+        + """
+@app.post("/users", status_code=201, response_model=UserOut)
+def add_user(new: NewUser, session: SessionDep):
+    user = User(**new.model_dump())
+    session.add(user)
+    session.flush()
+    return user
+"""
+        + _READ,
+        "fields_of_the_request",
     ),
     wrong(
         "01.users_api",

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from checks import course
+from checks.cells import follow, last_run
 from checks.exercise import Exercise
 from checks.grading import cells, sandbox
 from checks.grading.guard import Guard, handlers, made_up, watch
@@ -326,6 +327,7 @@ class _Run:
             except ValueError:  # while it is speaking
                 self._reaches.append(what)
 
+        follow(self._shell)
         collecting.collector = observe_now
         self._handlers = handlers()
         watch(reached_for)
@@ -357,7 +359,7 @@ class _Run:
             (one for one in reversed(self._ran) if exercise in course.answered_in(one)), None
         )
         try:
-            seen = observe(card, names, source, told["seed"])
+            seen = observe(card, names, source, told["seed"], last_run(exercise, source))
             body = _fitting(clean(seen.model_dump()))
         except BaseException as error:  # an exit() in an endpoint, say
             seen = Observation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -41,12 +42,13 @@ class OpeningHours(Exercise):
     @requirement(1, shows="hours")
     def the_hours_are_right(self, seen: Seen) -> None:
         """The body says when the shop opens and closes."""
-        body = seen.step("hours").body
+        hours = seen.step("hours")
         expect(
-            body == HOURS,
-            saw=f"The body was `{body}`.",
-            wanted=f"It should be `{HOURS}`.",
-            why="Clients read these keys by name; a near miss is a miss.",
+            hours.body == HOURS,
+            saw=f"The body was `{json.dumps(hours.body)}`."
+            if hours.status == 200
+            else "There are no hours in that answer.",
+            wanted=f"It should be `{json.dumps(HOURS)}`.",
         )
 
     @mistake(shows="hours")
@@ -66,7 +68,21 @@ class OpeningHours(Exercise):
         """The body was `null`: the function ran to its end without a `return`, perhaps because it
         prints the hours. What a client gets is what the function returns."""
         hours = seen.step("hours")
-        return hours.body is None and hours.status in (200, 500)
+        refused = hours.error == "ResponseValidationError" and "it is None" in hours.error_message
+        return refused or (hours.body is None and hours.status in (200, 500))
+
+    @mistake(shows="hours", marks=("error",))
+    def not_as_announced(self, seen: Seen) -> bool:
+        """The function returned something else than the `dict[str, str]` that it announces, so
+        FastAPI refused to send it and answered 500; the exception says what it found. Return a
+        dict whose keys and values are strings, in quotation marks."""
+        return seen.step("hours").error == "ResponseValidationError"
+
+    @mistake(shows="hours", marks=("error",))
+    def raised(self, seen: Seen) -> bool:
+        """Your function raised an exception, so the client heard 500. The timeline names the
+        exception and your line: mend that line, run the cell, check again."""
+        return seen.step("hours").status == 500
 
     @mistake(shows="hours")
     def a_string_of_json(self, seen: Seen) -> bool:
@@ -145,7 +161,8 @@ class KeepTheBook(Exercise):
     def never_sent(self, seen: Seen) -> bool:
         """No INSERT reached the database at all: the book was made, but the session was closed, or
         never told of it, before it could send anything. Between `session.add(...)` and the end of
-        the `with` block there must be a `commit()`."""
+        the `with` block there must be a `commit()`, brackets included: without them nothing is
+        called."""
         added = seen.step("added")
         return added.status == 201 and not added.timeline.writes
 
@@ -155,10 +172,17 @@ class KeepTheBook(Exercise):
         the session once, commit once."""
         return len(seen["rows"]) > 1
 
-    @mistake(shows="added")
+    @mistake(shows="added", marks=("error",))
+    def used_after_closing(self, seen: Seen) -> bool:
+        """The book was kept, and then your function looked at it once more, outside the `with`
+        block. After a commit an object has to be read again, and its session was closed. Return
+        `new.title`, or read the title before the block ends."""
+        return seen.step("added").error == "DetachedInstanceError"
+
+    @mistake(shows="added", marks=("error",))
     def fell_over(self, seen: Seen) -> bool:
-        """The request ended in a 500: your function raised. The card shows the exception and your
-        line. Mind what may still be used once the session is closed."""
+        """Your function raised an exception, so the client heard 500. The timeline names the
+        exception and your line: mend that line, run the cell, check again."""
         return seen.step("added").status == 500
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect as inspect_code
 import json
 import warnings
 from collections.abc import Callable
@@ -89,9 +90,12 @@ class EngineAndFactory(Exercise):
         """What one session commits, the next one sees."""
         words = seen.step("words")
         found = words.body if isinstance(words.body, list) else []
+        kept = seen.step("kept").status == 200
         expect(
             seen["kept_word"] in found,
-            saw="A session committed a row, and the next one did not find it.",
+            saw="A session committed a row, and the next one did not find it."
+            if kept
+            else "No session could commit a row, so there was none to find.",
             wanted="Both should be on the same database.",
         )
 
@@ -99,10 +103,12 @@ class EngineAndFactory(Exercise):
     def nothing_is_kept_unasked(self, seen: Seen) -> None:
         """What no one commits is not kept."""
         words = seen.step("words")
-        found = words.body if isinstance(words.body, list) else [seen["unsaved_word"]]
+        found = words.body if isinstance(words.body, list) else None
         expect(
-            seen["unsaved_word"] not in found,
-            saw="A session wrote a row and was closed without a commit, and the row is there.",
+            found is not None and seen["unsaved_word"] not in found,
+            saw="A session wrote a row and was closed without a commit, and the row is there."
+            if found
+            else "No session could write a row, so nothing can be said of its end.",
             wanted="It should be gone; or there is nothing to roll back to when a request fails.",
         )
 
@@ -292,7 +298,10 @@ class SessionForEachRequest(Exercise):
         put = text(f"INSERT INTO {table} VALUES (:word)")
         lab.write(f"CREATE TABLE {table} (word TEXT)")
         found = [one for one in get_args(lab["SessionDep"]) if isinstance(one, params.Depends)]
-        given: Any = found[0] if found else Depends(lab["get_db"], scope="function")
+        given: Any = found[0] if found else None
+        called = given is not None and not callable(given.dependency)
+        if given is None or called:  # the dependency itself can be tried all the same
+            given = Depends(lab["get_db"], scope="function")
         probe = FastAPI()
 
         @probe.post("/kept")
@@ -313,7 +322,14 @@ class SessionForEachRequest(Exercise):
         def refuse(session: Any = given) -> None:
             session.execute(put, {"word": words["refused"]})
 
-        seen: dict[str, Any] = {"words": words, "alias": bool(found)}
+        get_db = inspect_code.unwrap(lab["get_db"])
+        yields = inspect_code.isgeneratorfunction(get_db) or inspect_code.isasyncgenfunction(get_db)
+        seen: dict[str, Any] = {
+            "words": words,
+            "alias": bool(found) and not called,
+            "called": called,
+            "yields": yields,
+        }
         for name in ("kept", "broke", "turned_away"):
             seen[name] = lab.request("POST", f"/{name.replace('_', '-')}", app=probe)
         seen["rows"] = [row["word"] for row in lab.rows(f"SELECT word FROM {table}")]
@@ -396,6 +412,13 @@ class SessionForEachRequest(Exercise):
         )
 
     @mistake()
+    def called_it(self, seen: Seen) -> bool:
+        """`Depends(get_db())` calls your function once, while the app is built, and hands FastAPI
+        what came out. FastAPI wants the function, to call it for each request: write
+        `Depends(get_db, ...)`, without the brackets."""
+        return bool(seen["called"])
+
+    @mistake()
     def no_alias(self, seen: Seen) -> bool:
         """`SessionDep` is not what an endpoint can put behind a parameter: it should be an
         `Annotated[Session, Depends(get_db, ...)]`, the type and where it comes from together."""
@@ -406,6 +429,26 @@ class SessionForEachRequest(Exercise):
         """The endpoint got a context manager and not a session: `get_db` is decorated with
         `@contextmanager`. FastAPI wraps a generator function itself; take the decorator off."""
         return "_GeneratorContextManager" in seen.step("kept").error_message
+
+    @mistake(shows="kept")
+    def a_factory_for_a_session(self, seen: Seen) -> bool:
+        """The endpoint got the factory and not a session: `SessionLocal` makes one each time it is
+        called. Add the brackets: `SessionLocal()`."""
+        return "'sessionmaker' object" in seen.step("kept").error_message
+
+    @mistake(shows="kept")
+    def asynchronous(self, seen: Seen) -> bool:
+        """`SessionLocal` makes a plain session, which knows no `async with` and no `await`; those
+        come with lesson 04. Write `def get_db()` and a plain `with`."""
+        kept = seen.step("kept")
+        return kept.error == "TypeError" and "async" in kept.error_message
+
+    @mistake(shows="kept")
+    def returned_it(self, seen: Seen) -> bool:
+        """`get_db` returns a session, and that is the end of the function: nothing is left that
+        could commit or close. `yield` the session instead; what follows the `yield` runs when the
+        endpoint is done."""
+        return not seen["yields"]
 
     @mistake(shows="kept")
     def a_transaction_for_a_session(self, seen: Seen) -> bool:
@@ -539,7 +582,9 @@ class UsersApi(Exercise):
         hashed = str(seen["rows"][0].get("hashed_password")) if seen["rows"] else ""
         expect(
             bool(hashed) and seen["password"] not in hashed,
-            saw="What is in `hashed_password` is not a hash of the password.",
+            saw="What is in `hashed_password` is not a hash of the password."
+            if seen["rows"]
+            else "No user was kept, so there is no hash to look at.",
             wanted="It should be what `hash_password(password)` returns.",
         )
 
@@ -549,7 +594,9 @@ class UsersApi(Exercise):
         taken, following = seen.step("taken"), seen.step("following")
         expect(
             taken.status == 409,
-            saw=f"The name was taken, and {taken.heard}.",
+            saw=f"The name was taken, and {taken.heard}."
+            if seen["rows"]
+            else "No user was kept, so no name could be taken.",
             wanted="That should be a 409, Conflict.",
         )
         expect(
@@ -587,6 +634,14 @@ class UsersApi(Exercise):
         """The password itself is in the table: see the INSERT on the timeline. Whoever gets a copy
         of this database has all of them. Keep `hash_password(new.password)`."""
         return any(seen["password"] in str(row.get("hashed_password")) for row in seen["rows"])
+
+    @mistake(shows="made", marks=("error",))
+    def fields_of_the_request(self, seen: Seen) -> bool:
+        """`User` was given a field of the request that its table does not have: it knows no
+        `password`. Name what you keep: `User(username=new.username,
+        hashed_password=hash_password(new.password))`."""
+        made = seen.step("made")
+        return made.error == "TypeError" and "invalid keyword argument" in made.error_message
 
     @mistake(shows="made")
     def never_flushed(self, seen: Seen) -> bool:

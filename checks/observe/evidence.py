@@ -30,12 +30,18 @@ class Attempt(_Data):
         missing: Needed names that are not defined.
         unfilled: Needed names that still hold a placeholder.
         wrong: A sentence for each needed name that holds the wrong kind of thing.
+        stopped: The exception that ended the cell's last run, if one did.
+        stale: Needed names that this run was to make and that hold something else by now.
+        unmade: Needed names that the cell's text makes and this run, cut short, did not.
     """
 
     source: str | None = None
     missing: list[str] = []
     unfilled: list[str] = []
     wrong: list[str] = []
+    stopped: Trouble | None = None
+    stale: list[str] = []
+    unmade: list[str] = []
 
     @property
     def complete(self) -> bool:

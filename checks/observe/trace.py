@@ -297,9 +297,7 @@ class Recorder:
             refused = last if last and last.kind in _TRANSACTION else None
         if refused:  # else it never reached the database: no connection, or a parameter missing
             error = failure.sqlalchemy_exception or failure.original_exception
-            refused.detail["failed"] = (
-                f"{type(error).__name__}: {_said(failure.original_exception)}"
-            )
+            refused.detail["failed"] = f"{type(error).__name__}: {said(failure.original_exception)}"
 
     # -- requests -----------------------------------------------------------------------------
     def request_begins(self, scope: Scope) -> _Request:
@@ -337,7 +335,7 @@ class Recorder:
                 return
             request.error = error
         self._add(
-            "error", request, type=type(error).__name__, message=_said(error), where=where(error)
+            "error", request, type=type(error).__name__, message=said(error), where=where(error)
         )
 
     # -- sessions -----------------------------------------------------------------------------
@@ -690,17 +688,34 @@ def _described(target: object) -> str:
     return f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}"
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     """What an exception says, in a line; a learner's own may not be able to say it."""
     try:
-        return storable(first_line(str(error)))
+        return storable(first_line(_in_words(error)))
     except Exception:
         return "(its message cannot be shown)"
 
 
+def _in_words(error: BaseException) -> str:
+    """What an exception says; a validation error's details, which it keeps on further lines."""
+    listed = getattr(error, "errors", None)
+    if type(error).__name__ not in _VALIDATION or not callable(listed):
+        return str(error)
+    told = [
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}, and it is "
+        f"{_described(one['input']) if one['input'] is not None else 'None'}"
+        for one in listed()
+    ]
+    return "; ".join(told)
+
+
+_VALIDATION = ("ResponseValidationError", "ValidationError")
+
+
 def first_line(text: str) -> str:
     """A text's first line, at most 300 characters of it."""
-    return text.strip().splitlines()[0][:300] if text.strip() else ""
+    first = text.strip().splitlines()[0] if text.strip() else ""
+    return first if len(first) <= 300 else first[:299] + "…"
 
 
 _LEARNERS = re.compile(r"ipykernel_\d+|<ipython-input|<cell")

@@ -98,6 +98,16 @@ class Notebook:
         self._page.keyboard.type(new.split("{")[0])
         self._page.keyboard.insert_text(new[len(new.split("{")[0]) :])
 
+    def in_a_terminal(self, command: str) -> None:
+        """Type a command into a new terminal of JupyterLab's."""
+        self._page.get_by_role("menuitem", name="File", exact=True).first.click()
+        for item in ("New", "Terminal"):
+            self._page.locator(".lm-Menu-itemLabel").get_by_text(item, exact=True).first.click()
+        screen = self._page.locator(".jp-Terminal .xterm-screen")
+        screen.wait_for()
+        screen.click()
+        self._page.keyboard.type(command + "\n")
+
     def popups(self) -> list[str]:
         """Dialogs and notices that stand in the learner's way."""
         return self._page.locator(".jp-Dialog, .Toastify__toast").all_inner_texts()

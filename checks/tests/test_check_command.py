@@ -157,6 +157,15 @@ def test_a_folder_is_no_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="There are no devices here.")
+def test_a_lessons_number_is_the_learners_own_copy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHECKS_WORK", str(tmp_path))
+    own = tmp_path / course.lesson("00").lesson_notebook.name
+    said = in_process(capsys, "check", "00")
+    assert said == (2, "", f"There is no file {own}. Check the name.\n")
+
+
 def test_a_device_is_no_notebook(capsys: pytest.CaptureFixture[str]) -> None:
     assert in_process(capsys, "check", "/dev/zero")[0] == 2
 

@@ -27,7 +27,7 @@ LAYERS = (
         "setup",
         "kernels",
     },
-    {"judge", "journal", "lessons", "answers"},
+    {"judge", "journal", "lessons", "answers", "cells"},
     {"show", "workspace"},
     {"authoring", "grading", "doctor", "server"},
     {"notebook", "terminal", "keys", "watching", "grading_terminal"},

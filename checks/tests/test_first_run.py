@@ -139,6 +139,13 @@ def test_wrong_then_right_in_jupyterlab(tmp_path: Path, monkeypatch: pytest.Monk
         assert "passed" in card.lower() and "2 of 2 points" in card
         page.screenshot(path=pictures / "right.png")
         assert not notebook.popups()
+        notebook.in_a_terminal("checks exercises --json > listed.json && mv listed.json done.json")
+        listed = tmp_path / "work" / "done.json"  # a terminal opens in the learner's folder
+        for _ in range(200):
+            if listed.exists():
+                break
+            page.wait_for_timeout(100)
+        assert "00.opening_hours" in listed.read_text(encoding="utf-8")
     assert (tmp_path / "work" / "00_start_here.ipynb").exists()
 
 

@@ -16,7 +16,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from checks import course, notebook
+from checks import cells, course, notebook
 from checks.authoring import master
 from checks.journal import Journal
 from checks.observe.evidence import OBSERVATION_TYPE
@@ -67,6 +67,7 @@ def learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Learner
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance()
     shell.history_manager.enabled = False  # type: ignore[union-attr]  # not this account's
+    cells.follow(shell)  # as the import in a new kernel does
     someone = Learner(shell)
     someone.lesson("00")
     yield someone
@@ -90,6 +91,56 @@ def test_from_untouched_to_wrong_to_right(learner: Learner) -> None:
     right = learner.hours(RIGHT)
     assert "✓ passed: The opening hours (2 of 2 points)" in right
     assert right.endswith('solution("00.opening_hours")')
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (
+            "1 / 0\napp = FastAPI()",
+            "stopped at line 2, `1 / 0`: ZeroDivisionError: division by zero. Mend",
+        ),
+        (
+            "app = FastAPI()\n1 / 0",
+            "stopped at line 3, `1 / 0`: ZeroDivisionError: division by zero. Mend",
+        ),
+        ("app = FastAPI(\nraise", "Python cannot read your cell: "),
+        ("!true\n1 / 0\napp = FastAPI()", "ZeroDivisionError: division by zero. Mend"),
+    ],
+    ids=["first", "last", "unreadable", "magic"],
+)
+def test_a_cell_that_stopped_is_not_judged_by_what_an_earlier_run_left(
+    learner: Learner, cell: str, told: str
+) -> None:
+    assert "✓ passed" in learner.hours(RIGHT)
+    learner.run(f"# exercise: 00.opening_hours\n{cell}\n")
+    said = " ".join(learner.says('check("00.opening_hours")').split())
+    assert "✗ failed" in said and told in said and "check again." in said
+
+
+def test_what_a_cell_does_after_a_right_answer_costs_nothing(learner: Learner) -> None:
+    learner.run(
+        '# exercise: 00.opening_hours\napp = FastAPI()\n\n@app.get("/hours")\n'
+        f"def hours():\n    {RIGHT}\n\n1 / 0"
+    )
+    assert "✓ passed" in learner.says('check("00.opening_hours")')
+
+
+def test_names_that_another_cell_has_given_away_are_not_held_against_it(learner: Learner) -> None:
+    learner.hours(RIGHT)
+    learner.run("app = FastAPI()")
+    said = " ".join(learner.says('check("00.opening_hours")').split())
+    assert said.startswith("◌ not run") and "Another cell has made `app` anew" in said
+    assert "1 of 2 exercises passed" in learner.says('progress("00")')  # the pass stands
+    assert "✓ passed" in learner.hours(RIGHT)
+
+
+def test_an_answer_without_its_mark_is_asked_for_it(learner: Learner) -> None:
+    starter = course.find("00.opening_hours").starter
+    learner.run(starter)
+    learner.run("app = FastAPI()")
+    said = " ".join(learner.says('check("00.opening_hours")').split())
+    assert "Change it below its line `# exercise: 00.opening_hours`" in said
 
 
 def test_a_card_comes_as_html_as_text_and_as_data(learner: Learner) -> None:

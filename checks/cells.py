@@ -1,0 +1,81 @@
+"""What became of an exercise's cell when it last ran: the names it made, or what stopped it.
+
+A cell that raises leaves the names of its last good run behind, and the next cell may give them
+away. A check that looks at names alone judges an answer that is no longer on the screen.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from checks import course
+from checks.observe.lab import trouble
+from checks.observe.run import CellRun
+
+_runs: dict[str, CellRun] = {}
+_before: dict[str, Any] = {}
+
+
+def follow(shell: Any) -> None:
+    """Keep what each exercise's cell does from now on. Following a shell twice does no harm."""
+    events, names = shell.events, shell.user_ns
+    if getattr(shell, "_dog_eared_follows", False):
+        return
+    shell._dog_eared_follows = True
+    _runs.clear()  # those of another shell, where a process has had more than one
+
+    def before(info: Any) -> None:
+        _before.clear()
+        if course.answered_in(info.raw_cell or ""):
+            _before.update(names)
+
+    def after(result: Any) -> None:
+        source = result.info.raw_cell if result.info else ""
+        error = result.error_before_exec or result.error_in_exec
+        for exercise in course.answered_in(source or ""):
+            _runs[exercise] = CellRun(
+                source,
+                None if error is None else trouble(error),
+                _made(names),
+                _defined_in(source, shell.transform_cell),
+            )
+        _before.clear()
+
+    events.register("pre_run_cell", before)
+    events.register("post_run_cell", after)
+
+
+def last_run(exercise: str, source: str | None) -> CellRun | None:
+    """The last run of an exercise's cell, if it was seen and the cell had this text."""
+    run = _runs.get(exercise)
+    same = run is not None and source is not None and run.source.split() == source.split()
+    return run if same else None
+
+
+def _made(names: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in names.items()
+        if not name.startswith("_") and _before.get(name, _before) is not value
+    }
+
+
+def _defined_in(source: str, as_python: Callable[[str], str]) -> set[str]:
+    """The names that a cell's text defines at its top level; none where it cannot be read."""
+    try:
+        body = ast.parse(as_python(source)).body  # `!pip ...` is no Python yet
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    found = set()
+    for one in body:
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(one.name)
+        else:
+            found |= {
+                node.id
+                for node in ast.walk(one)
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            }
+    return found
