@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from checks.exercise import Exercise, MissError, Requirement, Seen
-from checks.observe.evidence import Observation, same_code
+from checks.observe.evidence import Observation, Trouble, same_code
 from checks.verdict import Finding, Status, Verdict
 
 
@@ -18,6 +18,7 @@ def judge(
     observed: Observation,
     starter: str,
     open_before: Sequence[str] = (),
+    stopped: Trouble | None = None,
 ) -> Verdict:
     """What the evidence of one exercise comes to.
 
@@ -27,6 +28,8 @@ def judge(
         starter: The cell as the lesson ships it, which counts as not attempted.
         open_before: Those of `exercise.after` that have not passed; the first is named instead of
             whatever obscure failure they cause here.
+        stopped: The exception that ended the exercise's cell when it last ran. What it was to
+            define is missing then, or is left from an earlier run.
     """
 
     def verdict(status: Status, message: str, **more: Any) -> Verdict:
@@ -45,7 +48,8 @@ def judge(
         except Exception:  # the judging code's own defect, or evidence that nobody observed
             observed = observed.model_copy(update={"fault": traceback.format_exc()})
             return verdict(Status.FAULT, _OURS)
-        if judged["status"] is Status.PASSED or (attempt.source is not None and not open_before):
+        current = attempt.source is not None and not open_before and stopped is None
+        if judged["status"] is Status.PASSED or current:
             return verdict(**judged)
     if attempt.source is None:  # whatever names there are, they are some other cell's
         return verdict(Status.NOT_ATTEMPTED, _not_run(observed))
@@ -56,6 +60,8 @@ def judge(
             f'This one stands on {first}, which has not passed yet. Get check("{first}") green '
             "first, then check again.",
         )
+    if stopped is not None:
+        return verdict(Status.FAILED, _ended_early(stopped, attempt.source))
     if attempt.complete and observed.trouble:
         trouble = observed.trouble
         at = f" at {trouble.where}" if trouble.where else ""
@@ -129,6 +135,16 @@ def _parsed(source: str) -> ast.Module | str:
         return "Your cell is nested too deeply for Python. Make it simpler and check again."
 
 
+def _ended_early(stopped: Trouble, source: str) -> str:
+    if isinstance(unreadable := _parsed(source), str) and stopped.type == "SyntaxError":
+        return unreadable
+    at = f" at {stopped.where}" if stopped.where else ""
+    return (
+        f"Your cell stopped with {stopped.type}: {stopped.message}{at}. What follows that line "
+        "has not run, so there was nothing new to check. Mend it, run the cell, check again."
+    )
+
+
 def _unusable(observed: Observation) -> str:
     attempt = observed.attempt
     if isinstance(unreadable := _parsed(attempt.source or ""), str):
@@ -137,7 +153,8 @@ def _unusable(observed: Observation) -> str:
         names = ", ".join(f"`{name}`" for name in attempt.missing)
         return (
             f"{names} {'is' if len(attempt.missing) == 1 else 'are'} not defined after your cell "
-            "ran. The exercise asks for exactly that name: define it, run the cell, check again."
+            "ran. If the cell ended in an error, mend that; if not, the exercise asks for exactly "
+            "that name. Then run the cell, and check again."
         )
     return " ".join(attempt.wrong) + " Change it, run the cell, check again."
 

@@ -15,7 +15,8 @@ from checks.exercise import Exercise
 from checks.journal import Journal, journal
 from checks.judge import judge
 from checks.observe import tracebacks
-from checks.observe.evidence import OBSERVATION_TYPE
+from checks.observe.evidence import OBSERVATION_TYPE, Trouble
+from checks.observe.lab import trouble
 from checks.observe.run import observe
 from checks.verdict import VERDICT_TYPE, Status, Verdict
 
@@ -148,13 +149,24 @@ def _cell_of(exercise: str, names: Names) -> str | None:
     return next((one for one in reversed(history) if exercise in course.answered_in(one)), None)
 
 
+def _stopped(exercise: str) -> Trouble | None:
+    """The exception that ended the exercise's cell, where it was the last one to run."""
+    shell = _shell()
+    last = shell.last_execution_result if shell else None
+    if last is None or exercise not in course.answered_in(last.info.raw_cell or ""):
+        return None
+    error = last.error_before_exec or last.error_in_exec
+    return trouble(error) if error else None
+
+
 def _judged(entry: course.ExerciseEntry, names: Names, source: str | None) -> Verdict:
     observed = observe(entry.card, names, source, _seed())
-    verdict = judge(entry.card, observed, entry.starter)
+    stopped = _stopped(entry.id)
+    verdict = judge(entry.card, observed, entry.starter, stopped=stopped)
     if verdict.status is not Status.FAILED or not entry.card.after:
         return verdict
     open_before = [one for one in entry.card.after if not _passes(one, names)]
-    return judge(entry.card, observed, entry.starter, open_before)
+    return judge(entry.card, observed, entry.starter, open_before, stopped)
 
 
 def _passes(exercise: str, names: Names) -> bool:

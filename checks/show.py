@@ -197,7 +197,9 @@ def _exchange(step: Mapping[str, Any]) -> str:
         return ""
     sent = step.get("sent")
     with_body = f" with `{_short(sent)}`" if sent is not None else ""
-    return f"`{step['asked']}`{with_body} answered {step['status']}: `{_short(step.get('body'))}`"
+    heard = f"`{step['asked']}`{with_body} answered {step['status']}"
+    body = step.get("body")
+    return f"{heard}, without a body." if body in ("", None) else f"{heard}: `{_short(body)}`"
 
 
 def _short(value: Any) -> str:

@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 from checks.observe.evidence import Trouble, plain
 from checks.observe.snapshot import file_of, take
 from checks.observe.timeline import Timeline
-from checks.observe.trace import Recorder, first_line, where
+from checks.observe.trace import Recorder, said, where
 
 Step = dict[str, Any]
 Result = TypeVar("Result")
@@ -51,7 +51,7 @@ class LearnersError(Exception):
 
 def trouble(error: BaseException) -> Trouble:
     """An exception of the learner's as evidence."""
-    return Trouble(type=type(error).__name__, message=first_line(str(error)), where=where(error))
+    return Trouble(type=type(error).__name__, message=said(error), where=where(error))
 
 
 class Lab:

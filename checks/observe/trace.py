@@ -20,6 +20,7 @@ from typing import Any, ClassVar, cast
 from urllib.parse import unquote_plus
 from weakref import WeakKeyDictionary
 
+from fastapi.exceptions import ResponseValidationError
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InvalidRequestError
@@ -297,9 +298,7 @@ class Recorder:
             refused = last if last and last.kind in _TRANSACTION else None
         if refused:  # else it never reached the database: no connection, or a parameter missing
             error = failure.sqlalchemy_exception or failure.original_exception
-            refused.detail["failed"] = (
-                f"{type(error).__name__}: {_said(failure.original_exception)}"
-            )
+            refused.detail["failed"] = f"{type(error).__name__}: {said(failure.original_exception)}"
 
     # -- requests -----------------------------------------------------------------------------
     def request_begins(self, scope: Scope) -> _Request:
@@ -337,7 +336,7 @@ class Recorder:
                 return
             request.error = error
         self._add(
-            "error", request, type=type(error).__name__, message=_said(error), where=where(error)
+            "error", request, type=type(error).__name__, message=said(error), where=where(error)
         )
 
     # -- sessions -----------------------------------------------------------------------------
@@ -690,10 +689,18 @@ def _described(target: object) -> str:
     return f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}"
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     """What an exception says, in a line; a learner's own may not be able to say it."""
     try:
-        return storable(first_line(str(error)))
+        line = first_line(str(error))
+        if isinstance(error, ResponseValidationError):  # its first line only counts
+            first = error.errors()[0]
+            where_in = ".".join(str(one) for one in first["loc"])
+            line = f"{line} {where_in}: {first['msg']}"
+            given = first.get("input")
+            if not isinstance(given, dict):  # of which the line above says enough
+                line += f", and it was {'None' if given is None else _described(given)}"
+        return storable(line)
     except Exception:
         return "(its message cannot be shown)"
 
