@@ -136,7 +136,8 @@ def _parsed(source: str) -> ast.Module | str:
 
 
 def _ended_early(stopped: Trouble, source: str) -> str:
-    if isinstance(unreadable := _parsed(source), str) and stopped.type == "SyntaxError":
+    unread = stopped.type in ("SyntaxError", "IndentationError", "TabError")
+    if unread and isinstance(unreadable := _parsed(source), str):
         return unreadable
     at = f" at {stopped.where}" if stopped.where else ""
     return (

@@ -199,7 +199,7 @@ def _exchange(step: Mapping[str, Any]) -> str:
     with_body = f" with `{_short(sent)}`" if sent is not None else ""
     heard = f"`{step['asked']}`{with_body} answered {step['status']}"
     body = step.get("body")
-    return f"{heard}, without a body." if body in ("", None) else f"{heard}: `{_short(body)}`"
+    return f"{heard}, without a body." if body == "" else f"{heard}: `{_short(body)}`"
 
 
 def _short(value: Any) -> str:

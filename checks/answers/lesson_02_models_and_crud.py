@@ -790,7 +790,11 @@ async def list_books(asked: Annotated[Asked, Query()], session: SessionDep):
         ),
         "not_cut",
     ),
-    wrong("02.list", "less than, not at most", _list(_NARROW.replace("<=", "<") + _COUNT + _CUT)),
+    wrong(
+        "02.list",
+        "less than, not at most",
+        _list(_NARROW.replace("<=", "<") + _COUNT + _ORDER + _CUT),
+    ),
     wrong(
         "02.list",
         "rows where books should be",

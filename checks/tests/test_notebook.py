@@ -126,6 +126,22 @@ def test_the_learners_exception_is_trimmed_to_their_line(learner: Learner) -> No
     assert "Traceback" not in said and "site-packages" not in said
 
 
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ("raise KeyError('lost')", "Your cell stopped with KeyError: 'lost' at line 2: raise"),
+        ("raise = 1", "Python cannot read your cell: invalid syntax, line 2. Mend that line"),
+    ],
+)
+def test_a_cell_that_stopped_is_not_judged_on_what_an_earlier_run_left(
+    learner: Learner, broken: str, says: str
+) -> None:
+    assert "failed" in learner.hours("return {}")
+    learner.run(f"# exercise: 00.opening_hours\n{broken}\napp = FastAPI()")
+    assert says in " ".join(learner.says('check("00.opening_hours")').split())
+    assert "passed" in learner.hours(RIGHT)
+
+
 def test_the_traceback_comes_when_asked_for(learner: Learner) -> None:
     learner.hours("return {'open': 1 / 0}")
     card, asked = learner.run('check("00.opening_hours", traceback=True)')
