@@ -172,6 +172,8 @@ def _shown_step(verdict: Verdict) -> Mapping[str, Any] | None:
     seen = verdict.evidence.seen if verdict.evidence else {}
     if verdict.shows:
         step: Any = seen.get(verdict.shows)
+        if isinstance(step, list) and step:  # pages, say: the last one tells most
+            step = step[-1]
         return step if _is_step(step) else None
     if verdict.status is Status.PASSED:
         steps: list[Any] = [step for step in seen.values() if _is_step(step)]

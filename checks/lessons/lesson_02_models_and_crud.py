@@ -428,14 +428,14 @@ class BookList(Exercise):
         Count all that match, before `limit` and `offset`."""
         return len(_ids(seen.step("plain"))) == 20 and bool(_total(seen.step("plain")) == 20)
 
-    @mistake(shows="plain", marks=("sql",))
+    @mistake(shows="plain", marks=("sql SELECT book",))
     def not_cut(self, seen: Seen) -> bool:
         """All 26 books came, where 20 were due: nothing cut the list. A query does not change:
         `query.limit(...)` gives a *new* one, which has to be kept, or passed on at once."""
         plain, (first, second) = seen.step("plain"), seen.steps("by_price")
         return len(_ids(plain)) == len(_ids(first)) == len(_ids(second)) == len(seen["books"])
 
-    @mistake(shows="by_price", marks=("sql",))
+    @mistake(shows="by_price", marks=("sql SELECT book",))
     def by_id_instead(self, seen: Seen) -> bool:
         """Whatever was asked for, the books came in the order of their ids. Either `Book.id` stands
         first in `order_by`, and leaves nothing for the rest to decide: put it last. Or the order
@@ -507,7 +507,7 @@ class BookList(Exercise):
         sort = seen.steps("refused")[4]
         return sort.status in (200, 500) and len(_ids(seen.step("plain"))) == 20
 
-    @mistake(shows="plain", marks=("sql",))
+    @mistake(shows="plain", marks=("sql SELECT book",))
     def cut_in_python(self, seen: Seen) -> bool:
         """The page is right, and for it all books were read: see the rows of the SELECT. A slice,
         or a `len()`, cuts what has been fetched already. Let the database do it, with `limit`,
@@ -694,7 +694,7 @@ class ChangeWhatWasSent(Exercise):
         the book, the object itself."""
         return seen.step("all").error == "ResponseValidationError"
 
-    @mistake(shows="more", marks=("sql",))
+    @mistake(shows="more", marks=("sql UPDATE",))
     def took_everything(self, seen: Seen) -> bool:
         """A client has changed the id or the author of a book, simply by sending one: whatever
         came in was set. The schema is the list of what may be changed; take those four into it,
@@ -702,7 +702,7 @@ class ChangeWhatWasSent(Exercise):
         more, before = seen["after"]["more"], seen["before"]["more"]
         return more is None or more["author_id"] != before["author_id"]
 
-    @mistake(shows="one", marks=("sql",))
+    @mistake(shows="one", marks=("sql UPDATE",))
     def every_book(self, seen: Seen) -> bool:
         """One book was to be changed, and the UPDATE has no WHERE: it changes all of them. Write
         `update(Book).where(Book.id == book_id)`, or get the book and set its attributes."""
@@ -711,7 +711,7 @@ class ChangeWhatWasSent(Exercise):
             for sql in seen.step("one").timeline.writes
         )
 
-    @mistake(shows="one", marks=("sql",))
+    @mistake(shows="one", marks=("sql UPDATE",))
     def changed_the_rest(self, seen: Seen) -> bool:
         """Only a title was sent, and your endpoint set the rest as well: `model_dump()` gives out
         the schema's defaults for what was not sent, as if it had been. Ask for what was sent:
@@ -915,7 +915,7 @@ class NoOrphans(Exercise):
         `Meeting.notes`."""
         return "For many-to-one relationship" in seen.step("deleted").error_message
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted", marks=("sql UPDATE",))
     def the_orm_got_there_first(self, seen: Seen) -> bool:
         """The foreign key says `ondelete="CASCADE"`, and a plain DELETE does take everything along.
         But the ORM does not know that, and got there first: see the UPDATE that takes the children
@@ -924,21 +924,21 @@ class NoOrphans(Exercise):
         gone = {"club": 0, "meeting": 0, "note": 0}
         return _takes_away(seen) and seen["plain_said"] is None and seen["after_plain"] == gone
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted", marks=("sql UPDATE",))
     def refused_by_not_null(self, seen: Seen) -> bool:
         """NOT NULL now saves the children, and with them the club, which cannot be deleted any
         more. The ORM still takes the children away first, with the UPDATE on the timeline. Say on
         the relationship what shall become of them: `cascade="all, delete-orphan"`."""
         return _refused(seen, "NOT NULL constraint failed")
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted", marks=("sql DELETE",))
     def parents_first(self, seen: Seen) -> bool:
         """The database refused: a parent was to be deleted while it still had children. Delete
         from the bottom (notes, meetings, club), or have the database take them along, with
         `ondelete="CASCADE"` on **both** foreign keys."""
         return _refused(seen, "FOREIGN KEY constraint failed")
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted", marks=("sql UPDATE note",))
     def only_one_step_down(self, seen: Seen) -> bool:
         """The meetings are gone, and their notes are left without a meeting: the first step is
         mended, the second is not. What `Club` says of its meetings, `Meeting` must say of its
@@ -946,7 +946,7 @@ class NoOrphans(Exercise):
         after = seen["after"]["deleted"]
         return not after["club"] and not after["meeting"] and after["note"] > 0
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted", marks=("sql UPDATE meeting",))
     def taken_away(self, seen: Seen) -> bool:
         """The meetings are still there, and belong to no club. Nobody deleted them: the ORM took
         them away from the club, with the UPDATE on the timeline that sets `club_id` to NULL. That
@@ -972,7 +972,7 @@ class NoOrphans(Exercise):
         orphans = seen["orphans_after_plain"]
         return bool(orphans["meeting"] + orphans["note"] > seen["nulls_after_plain"])
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted", marks=("sql DELETE",))
     def deleted_too_much(self, seen: Seen) -> bool:
         """Another club has lost its meetings or its notes: a DELETE on the timeline has no WHERE,
         or the wrong one. Delete the meetings of *this* club, and the notes of *those* meetings."""

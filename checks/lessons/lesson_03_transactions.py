@@ -140,7 +140,7 @@ class AtomicOrder(Exercise):
         split = after["copies"] < before["copies"] and after["orders"] == before["orders"]
         return bool(split and after["orders"])
 
-    @mistake(shows="good", marks=("sql",))
+    @mistake(shows="good", marks=("sql UPDATE",))
     def no_order(self, seen: Seen) -> bool:
         """The copies left the shelf, and no order says for whom: there is no INSERT on the
         timeline. An `Order(...)` is only an object until `session.add(order)`."""
@@ -490,7 +490,7 @@ class SavepointImport(Exercise):
         mixed = seen.step("mixed")
         return mixed.status == 422 and not mixed.timeline.of("sql")
 
-    @mistake(shows="mixed", marks=("sql",))
+    @mistake(shows="mixed", marks=("sql INSERT",))
     def first_bad_row_ends_it(self, seen: Seen) -> bool:
         """One bad row brought the whole import down. Catch its IntegrityError for each row,
         around a savepoint (`session.begin_nested()`) that takes back only that row. If you do have
@@ -692,7 +692,7 @@ class LastCopy(Exercise):
             why="Dog-Eared runs in four processes, which share nothing but the database.",
         )
 
-    @mistake(shows="sold_out", marks=("sql",))
+    @mistake(shows="sold_out", marks=("sql UPDATE",))
     def ignored_the_count(self, seen: Seen) -> bool:
         """The conditional UPDATE is right, and found no row: there was nothing left to take. But
         the order was written all the same. Its `rowcount` is the answer to your question: where it
@@ -713,7 +713,7 @@ class LastCopy(Exercise):
         to be the JSON. `raise` it."""
         return any(seen.step(name).returned_the_exception for name in ("no_book", "sold_out"))
 
-    @mistake(shows="plenty", marks=("sql",))
+    @mistake(shows="plenty", marks=("sql UPDATE",))
     def from_every_shelf(self, seen: Seen) -> bool:
         """One book was sold, and others lost copies too: the UPDATE asks for enough copies, and not
         for *this* book. Both belong into its `where`: `Book.id == new.book_id, Book.copies >=
