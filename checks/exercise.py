@@ -75,7 +75,18 @@ class Step:
     def heard(self) -> str:
         """A sentence for a card: `POST /users answered 500 (IntegrityError: ...)`."""
         cause = f" ({self.error}: {self.error_message})" if self.error else ""
+        unmatched = {404: {"detail": "Not Found"}, 405: {"detail": "Method Not Allowed"}}
+        if self.body == unmatched.get(self.status, ...) and not self.timeline.of("sql"):
+            cause = " (as FastAPI does where no route has that method and path)"
         return f"`{self.asked}` answered {self.status}{cause}"
+
+    @property
+    def returned_the_exception(self) -> bool:
+        """Whether the endpoint returned an HTTPException instead of raising it."""
+        if self.error == "ResponseValidationError":
+            return "HTTPException" in self.error_message
+        keys = {"status_code", "detail", "headers"}
+        return isinstance(self.body, dict) and self.status < 400 and set(self.body) == keys
 
 
 class Seen(dict[str, Any]):
@@ -146,7 +157,7 @@ def mistake(*, shows: str | None = None, marks: tuple[str, ...] = ()) -> Callabl
 
     Args:
         shows: The step whose timeline is drawn with the message.
-        marks: The kinds of event to point at in that timeline.
+        marks: The kinds of event to point at in that timeline: `commit`, or `sql UPDATE`.
     """
 
     def mark(method: Method) -> Method:

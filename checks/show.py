@@ -172,6 +172,8 @@ def _shown_step(verdict: Verdict) -> Mapping[str, Any] | None:
     seen = verdict.evidence.seen if verdict.evidence else {}
     if verdict.shows:
         step: Any = seen.get(verdict.shows)
+        if isinstance(step, list) and step:  # pages, say: the last one tells most
+            step = step[-1]
         return step if _is_step(step) else None
     if verdict.status is Status.PASSED:
         steps: list[Any] = [step for step in seen.values() if _is_step(step)]
@@ -197,7 +199,9 @@ def _exchange(step: Mapping[str, Any]) -> str:
         return ""
     sent = step.get("sent")
     with_body = f" with `{_short(sent)}`" if sent is not None else ""
-    return f"`{step['asked']}`{with_body} answered {step['status']}: `{_short(step.get('body'))}`"
+    heard = f"`{step['asked']}`{with_body} answered {step['status']}"
+    body = step.get("body")
+    return f"{heard}, without a body." if body == "" else f"{heard}: `{_short(body)}`"
 
 
 def _short(value: Any) -> str:

@@ -211,7 +211,8 @@ seen
 #
 # - it answers 201 with `{"id": ..., "copies_left": ...}`; the stock has gone down by `copies` and the order is there;
 # - an unknown book is a 404, and too few copies a 409;
-# - whatever goes wrong, even at the commit (customer 99 again): an error status, the stock as it was, and no order.
+# - whatever goes wrong, even at the commit (customer 99 again): an error status, the stock as it was, no order, and the
+#   next customer does not notice.
 
 # %% exercise="03.atomic_order"
 app = FastAPI()
@@ -871,7 +872,7 @@ one_writer.dispose()
 # This endpoint sells the last *Emma* twice when two requests meet between its SELECT and its UPDATE. Dog-Eared runs in
 # four processes. Cure it, in any way you like:
 #
-# - 201 with `{"id": ...}` while there are copies; 404 for an unknown book;
+# - 201 with `{"id": ...}` while there are enough copies; 404 for an unknown book;
 # - a buyer who comes too late hears **409**, however close the race, and no order of theirs exists;
 # - never more orders than copies, even when the rival is in another process.
 
@@ -1024,7 +1025,8 @@ for path in ("/mail-in-the-middle", "/background-default", "/background-function
     print(f"{path:22} {status}  mails: {len(post_box)}  orders: {count()['orders']}")
 
 # %% [markdown]
-# A background task runs after the response and, in the default scope, still *before* the clean-up: the mail confirms an
+# In the middle, the mail has gone before the database was asked: the client hears 500, and reads that all is well. A
+# background task runs after the response and, in the default scope, still *before* the clean-up: its mail confirms an
 # order that was about to fail. With `scope="function"` the commit comes first, and without it there is no mail.
 #
 # **Side effects come after the commit**: mails, webhooks, charges, cache entries, messages to a queue. What if the

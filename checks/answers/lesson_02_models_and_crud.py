@@ -365,6 +365,44 @@ ANSWERS: tuple[Answer, ...] = (
         "only the column",
         _models("", _COLUMN, ""),
     ),
+    right(
+        "02.relationship",
+        "a constraint of the table, a list from typing",
+        _models(
+            _REVIEWS.replace("list", "List"),
+            "customer_id: Mapped[int]\n"
+            '    __table_args__ = (ForeignKeyConstraint(["customer_id"], ["customer.id"]),)',
+            _CUSTOMER,
+            head="from typing import List\nfrom sqlalchemy import ForeignKeyConstraint\n",
+        ),
+    ),
+    wrong(
+        "02.relationship",
+        "a foreign key that is no column",
+        _models(_REVIEWS, 'customer_id = ForeignKey("customer.id")', _CUSTOMER),
+        "no_foreign_key",
+    ),
+    wrong(
+        "02.relationship",
+        "the column by the name of the relationship",
+        _models(_REVIEWS, "", 'customer: Mapped[int] = mapped_column(ForeignKey("customer.id"))'),
+        "the_column_by_that_name",
+    ),
+    wrong(
+        "02.relationship",
+        "copied from the author's books",
+        _models(
+            _REVIEWS.replace('"customer"', '"author"'),
+            _COLUMN,
+            _CUSTOMER.replace('"reviews"', '"books"'),
+        ),
+        "the_wrong_name",
+    ),
+    wrong(
+        "02.relationship",
+        "one review for each customer, by a unique column",
+        _models(_REVIEWS, _COLUMN.replace('"))', '"), unique=True)'), _CUSTOMER),
+    ),
     # -- 02.list ----------------------------------------------------------------------------------
     right(
         "02.list",
@@ -687,6 +725,81 @@ async def list_books(asked: Annotated[Asked, Query()], session: SessionDep):
         ),
     ),
     wrong("02.list", "raises", _list('    raise RuntimeError("later")\n')),
+    right(
+        "02.list",
+        "a slice of the query, the ISBN as the tie-breaker",
+        _list(
+            _NARROW
+            + _COUNT
+            + _ORDER.replace("Book.id", "Book.isbn")
+            + """\
+    books = session.scalars(query.slice(offset, offset + limit)).all()
+    return {"total": total, "books": books}
+"""
+        ),
+    ),
+    right(
+        "02.list",
+        "in plain SQL",
+        _list(
+            """\
+    where = "(:author IS NULL OR author_id = :author) AND (:price IS NULL OR price <= :price)"
+    given = {"author": author_id, "price": max_price}
+    total = session.scalar(text(f"SELECT count(*) FROM book WHERE {where}"), given)
+    order = {"title": "title", "price": "price", "-price": "price DESC"}[sort]
+    page = text(f"SELECT * FROM book WHERE {where} ORDER BY {order}, id LIMIT :limit OFFSET :skip")
+    rows = session.execute(page, {**given, "limit": limit, "skip": offset}).mappings().all()
+    return {"total": total, "books": rows}
+"""
+        ),
+    ),
+    wrong(
+        "02.list",
+        "a ceiling that is too high",
+        _list(head=_HEAD.replace("le=100", "le=1000")),
+        "no_ceiling",
+    ),
+    wrong(
+        "02.list",
+        "the tie-breaker first",
+        _list(
+            _NARROW
+            + _COUNT
+            + _ORDER.replace("(orders[sort], Book.id)", "(Book.id, orders[sort])")
+            + _CUT
+        ),
+        "by_id_instead",
+    ),
+    wrong(
+        "02.list",
+        "throws the order away",
+        _list(_NARROW + _COUNT + _ORDER.replace("query = query", "query") + _CUT),
+        "by_id_instead",
+    ),
+    wrong(
+        "02.list",
+        "throws the cut away",
+        _list(
+            _NARROW
+            + _COUNT
+            + _ORDER
+            + """\
+    query.limit(limit).offset(offset)
+    return {"total": total, "books": session.scalars(query).all()}
+"""
+        ),
+        "not_cut",
+    ),
+    wrong(
+        "02.list",
+        "less than, not at most",
+        _list(_NARROW.replace("<=", "<") + _COUNT + _ORDER + _CUT),
+    ),
+    wrong(
+        "02.list",
+        "rows where books should be",
+        _list(_NARROW + _COUNT + _ORDER + _CUT.replace("scalars", "execute")),
+    ),
     # -- 02.patch ---------------------------------------------------------------------------------
     right(
         "02.patch",
@@ -1064,6 +1177,53 @@ def change_book(book_id: int, change: BookChange):
         "a word",
         _patch('    return "changed"\n').replace(", response_model=BookOut", ""),
     ),
+    right(
+        "02.patch",
+        "a bare 404",
+        _patch(_GET.replace('(404, "No such book.")', "(404)") + _SET + _FLUSH),
+    ),
+    wrong(
+        "02.patch",
+        "returns the exception",
+        _patch(_GET.replace("raise", "return") + _SET + _FLUSH),
+        "returned_not_raised",
+    ),
+    wrong(
+        "02.patch",
+        "returns the exception, and nothing checks the answer",
+        _patch(_GET.replace("raise", "return") + _SET + _FLUSH).replace(
+            ", response_model=BookOut", ""
+        ),
+        "returned_not_raised",
+    ),
+    wrong(
+        "02.patch",
+        "changes every book",
+        _patch(
+            """\
+    sent = change.model_dump(exclude_unset=True)
+    try:
+        session.execute(update(Book).values(**sent))
+    except IntegrityError as error:
+        raise HTTPException(409, "That ISBN is taken.") from error
+"""
+            + _GET
+            + "    return book\n",
+            "from sqlalchemy import update\n" + _CHANGE,
+        ),
+        "every_book",
+    ),
+    wrong(
+        "02.patch",
+        "forgets the price",
+        _patch(schema=_CHANGE.replace("    price: int | MISSING = MISSING\n", "")),
+        "not_all_four",
+    ),
+    wrong(
+        "02.patch",
+        "sets the attributes of the schema",
+        _patch(_GET + _SET.replace("setattr(book", "setattr(change") + _FLUSH),
+    ),
     # -- 02.delete --------------------------------------------------------------------------------
     right(
         "02.delete", "the ORM deletes, and the column still takes NULL", _clubs(_PARTS, "", _PARTS)
@@ -1255,6 +1415,49 @@ def change_book(book_id: int, change: BookChange):
             'relationship(back_populates="meetings")',
             'relationship(back_populates="meetings", cascade="all, delete-orphan")',
         ),
+        "on_the_side_of_the_many",
+    ),
+    right(
+        "02.delete",
+        "without delete-orphan, and the database restricts",
+        _clubs(
+            ', cascade="all, delete"',
+            ', ondelete="RESTRICT"',
+            ', cascade="all, delete"',
+            ', ondelete="RESTRICT"',
+            null="",
+        ),
+    ),
+    wrong(
+        "02.delete",
+        "goes along from the many to the one",
+        _clubs()
+        .replace('populates="meetings")', 'populates="meetings", cascade="all, delete")')
+        .replace('populates="notes")', 'populates="notes", cascade="all, delete")'),
+        "taken_away",
+    ),
+    wrong(
+        "02.delete",
+        "the database takes along one step, and is left alone",
+        _clubs(_PARTS + ", passive_deletes=True", _CASCADE),
+        "parents_first",
+    ),
+    wrong(
+        "02.delete",
+        "the notes of another meeting",
+        _clubs(
+            body="""\
+        session.execute(delete(Note).where(Note.meeting_id == club_id))
+        session.execute(delete(Meeting).where(Meeting.club_id == club_id))
+        session.delete(club)
+"""
+        ),
+        "parents_first",
+    ),
+    wrong(
+        "02.delete",
+        "empties the club's name",
+        _clubs(body='        club.name = "(deleted)"\n'),
     ),
     wrong("02.delete", "raises", _clubs(body='        raise RuntimeError("later")\n')),
     wrong("02.delete", "another route", _clubs(_PARTS, "", _PARTS).replace("/clubs/", "/club/")),

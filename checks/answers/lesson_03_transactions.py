@@ -98,6 +98,43 @@ _READ_AND_CHECK = """\
 """
 
 
+_ROW_BY_ROW = """
+rejected = []
+with HonestSession.begin() as session:
+    for new in delivery:
+        try:
+            with session.begin_nested():
+                session.add(Book(**new.model_dump()))
+        except IntegrityError:
+            rejected.append(new.isbn)
+return {"imported": len(delivery) - len(rejected), "rejected": rejected}
+"""
+
+_TAKE = """
+with SessionLocal.begin() as session:
+    if session.get(Book, new.book_id) is None:
+        raise HTTPException(404)
+    taken = session.execute(
+        update(Book)
+        .where(Book.id == new.book_id, Book.copies >= new.copies)
+        .values(copies=Book.copies - new.copies)
+    )
+    if taken.rowcount == 0:
+        raise HTTPException(409)
+    order = Order(**new.model_dump())
+    session.add(order)
+    session.flush()
+    return {"id": order.id}
+"""
+
+_SELL = """\
+    book.copies -= new.copies
+    order = Order(**new.model_dump())
+    session.add(order)
+    session.flush()
+    return {"id": order.id, "copies_left": book.copies}
+"""
+
 ANSWERS: tuple[Answer, ...] = (
     # -- 03.atomic_order --------------------------------------------------------------------------
     right(
@@ -348,6 +385,113 @@ def place_order(new: NewOrder):
         "nonsense",
         _order('return "ordered"'),
     ),
+    right(
+        "03.atomic_order",
+        "without the ORM",
+        _order(
+            """
+from sqlalchemy import insert
+with engine.begin() as connection:
+    left = connection.scalar(select(Book.copies).where(Book.id == new.book_id))
+    if left is None:
+        raise HTTPException(404)
+    left -= new.copies
+    if left < 0:
+        raise HTTPException(409)
+    connection.execute(update(Book).where(Book.id == new.book_id).values(copies=left))
+    made = connection.execute(insert(Order).values(**new.model_dump()))
+    return {"id": made.inserted_primary_key[0], "copies_left": left}
+"""
+        ),
+    ),
+    wrong(
+        "03.atomic_order",
+        "a savepoint for a transaction",
+        _order(
+            "with SessionLocal() as session, session.begin_nested():\n" + _READ_AND_CHECK + _SELL
+        ),
+        "kept_by_a_savepoint",
+    ),
+    wrong(
+        "03.atomic_order",
+        "makes an order and adds none",
+        _order(
+            "with SessionLocal.begin() as session:\n"
+            + _READ_AND_CHECK
+            + _SELL.replace("    session.add(order)\n", "").replace("order.id", "1")
+        ),
+        "no_order",
+    ),
+    wrong(
+        "03.atomic_order",
+        "commits inside the block",
+        _order(
+            "with SessionLocal.begin() as session:\n"
+            + _READ_AND_CHECK
+            + _SELL.replace("session.flush()", "session.commit()")
+        ),
+        "committed_inside_the_block",
+    ),
+    wrong(
+        "03.atomic_order",
+        "commits, and nobody rolls back",
+        _order(
+            "with SessionLocal() as session:\n"
+            + _READ_AND_CHECK
+            + _SELL.replace("session.flush()", "session.commit()")
+        ),
+        "the_next_inherits_it",
+    ),
+    wrong(
+        "03.atomic_order",
+        "returns the exceptions",
+        _order(
+            "with SessionLocal.begin() as session:\n"
+            + _READ_AND_CHECK.replace("raise", "return")
+            + _SELL
+        ),
+        "returned_not_raised",
+    ),
+    wrong(
+        "03.atomic_order",
+        "keeps one copy back",
+        _order(
+            "with SessionLocal.begin() as session:\n" + _READ_AND_CHECK.replace("<", "<=") + _SELL
+        ),
+        "refuses_the_last",
+    ),
+    wrong(
+        "03.atomic_order",
+        "puts the copies back by hand",
+        _order(
+            "with SessionLocal.begin() as session:\n"
+            + _READ_AND_CHECK
+            + """\
+    book.copies -= new.copies
+    left = book.copies
+try:
+    with SessionLocal.begin() as session:
+        order = Order(**new.model_dump())
+        session.add(order)
+        session.flush()
+        return {"id": order.id, "copies_left": left}
+except IntegrityError as error:
+    with SessionLocal.begin() as session:
+        session.get_one(Book, new.book_id).copies += new.copies
+    raise HTTPException(409) from error
+"""
+        ),
+        "two_transactions",
+    ),
+    wrong(
+        "03.atomic_order",
+        "does not flush, so there is no id",
+        _order(
+            "with SessionLocal.begin() as session:\n"
+            + _READ_AND_CHECK
+            + _SELL.replace("    session.flush()\n", "")
+        ),
+    ),
     # -- 03.tell_the_truth ------------------------------------------------------------------------
     right(
         "03.tell_the_truth",
@@ -539,6 +683,77 @@ app = FastAPI()
 def place_order(new: NewOrder, db: SessionDep) -> dict[str, int]:
     raise HTTPException(500)
 """,
+    ),
+    right(
+        "03.tell_the_truth",
+        "a generator that is async",
+        """
+async def get_db():
+    with SessionLocal.begin() as db:
+        yield db
+"""
+        + _FUNCTION
+        + _PLACE,
+    ),
+    wrong(
+        "03.tell_the_truth",
+        "a scope that does not exist",
+        _GET_DB + 'SessionDep = Annotated[Session, Depends(get_db, scope="endpoint")]\n' + _PLACE,
+        "after_the_answer",
+    ),
+    wrong(
+        "03.tell_the_truth",
+        "reads the order back, in its own transaction",
+        _GET_DB
+        + _DEFAULT
+        + _PLACE.replace(
+            "    return",
+            "    if db.get(Order, order.id) is None:\n        raise HTTPException(409)\n    return",
+        ),
+        "after_the_answer",
+    ),
+    wrong(
+        "03.tell_the_truth",
+        "two sessions, one of them in time",
+        _GET_DB
+        + _DEFAULT
+        + _PLACE.replace(
+            "db: SessionDep",
+            'db: SessionDep, sound: Annotated[Session, Depends(get_db, scope="function")]',
+        ),
+        "after_the_answer",
+    ),
+    wrong(
+        "03.tell_the_truth",
+        "commits before the yield",
+        _GET_DB.replace(
+            "        yield db\n        db.commit()\n", "        db.commit()\n        yield db\n"
+        )
+        + _DEFAULT
+        + _PLACE,
+        "never_committed",
+    ),
+    wrong(
+        "03.tell_the_truth",
+        "returns a session, which nobody closes",
+        "def get_db():\n    return SessionLocal()\n\n" + _DEFAULT + _PLACE_AND_COMMIT,
+        "never_closed",
+    ),
+    wrong(
+        "03.tell_the_truth",
+        "a commit that jumps over the close",
+        """
+def get_db() -> Iterator[Session]:
+    db = SessionLocal()
+    try:
+        yield db
+    finally:
+        db.commit()
+        db.close()
+"""
+        + _FUNCTION
+        + _PLACE,
+        "never_closed",
     ),
     # -- 03.savepoint_import ----------------------------------------------------------------------
     right(
@@ -886,6 +1101,78 @@ return {"imported": len(delivery) - len(rejected), "rejected": rejected}
 """
         ),
     ),
+    right(
+        "03.savepoint_import",
+        "all at once, and row by row where that fails",
+        _import(
+            """
+rejected = []
+with HonestSession.begin() as session:
+    try:
+        with session.begin_nested():
+            session.add_all(Book(**new.model_dump()) for new in delivery)
+    except IntegrityError:
+        for new in delivery:
+            try:
+                with session.begin_nested():
+                    session.add(Book(**new.model_dump()))
+            except IntegrityError:
+                rejected.append(new.isbn)
+return {"imported": len(delivery) - len(rejected), "rejected": rejected}
+"""
+        ),
+    ),
+    wrong(
+        "03.savepoint_import",
+        "a savepoint, and a rollback of everything",
+        _import(
+            _ROW_BY_ROW.replace(
+                "            rejected.append",
+                "            session.rollback()\n            rejected.append",
+            )
+        ),
+        "rolled_back_everything",
+    ),
+    wrong(
+        "03.savepoint_import",
+        "a savepoint without a try",
+        _import(
+            """
+with HonestSession.begin() as session:
+    for new in delivery:
+        with session.begin_nested():
+            session.add(Book(**new.model_dump()))
+return {"imported": len(delivery), "rejected": []}
+"""
+        ),
+        "first_bad_row_ends_it",
+    ),
+    wrong(
+        "03.savepoint_import",
+        "a schema that turns the list away",
+        _import(_ROW_BY_ROW)
+        .replace("copies: int\n", "copies: int = Field(ge=0)\n")
+        .replace("class NewBook", "from pydantic import Field\n\nclass NewBook"),
+        "turned_away_at_the_door",
+    ),
+    wrong(
+        "03.savepoint_import",
+        "one book, not a list",
+        _import(_ROW_BY_ROW).replace("list[NewBook]", "NewBook"),
+        "turned_away_at_the_door",
+    ),
+    wrong(
+        "03.savepoint_import",
+        "returns inside the loop",
+        _import(_ROW_BY_ROW.replace("return", "        return")),
+    ),
+    wrong(
+        "03.savepoint_import",
+        "the last of two with one ISBN",
+        _import(
+            _ROW_BY_ROW.replace("in delivery:", "in {one.isbn: one for one in delivery}.values():")
+        ),
+    ),
     # -- 03.last_copy -----------------------------------------------------------------------------
     right(
         "03.last_copy",
@@ -1168,6 +1455,75 @@ with SessionLocal.begin() as session:
     return {"id": order.id}
 """
         ),
+    ),
+    right(
+        "03.last_copy",
+        "compares the copies with those it has read",
+        _order(
+            "with SessionLocal.begin() as session:\n"
+            + _READ_AND_CHECK
+            + """\
+    taken = session.execute(
+        update(Book)
+        .where(Book.id == book.id, Book.copies == book.copies)
+        .values(copies=book.copies - new.copies)
+    )
+    if taken.rowcount != 1:
+        raise HTTPException(409)
+    order = Order(**new.model_dump())
+    session.add(order)
+    session.flush()
+    return {"id": order.id}
+"""
+        ),
+    ),
+    wrong(
+        "03.last_copy",
+        "takes one, whatever was ordered",
+        _order(_TAKE.replace(">= new.copies", ">= 1").replace("- new.copies", "- 1")),
+    ),
+    wrong(
+        "03.last_copy",
+        "never sells the last",
+        _order(_TAKE.replace(">= new.copies", "> new.copies")),
+    ),
+    wrong(
+        "03.last_copy",
+        "from whichever shelf has enough",
+        _order(_TAKE.replace("Book.id == new.book_id, ", "")),
+        "from_every_shelf",
+    ),
+    wrong(
+        "03.last_copy",
+        "returns the exceptions",
+        _order(_TAKE.replace("raise", "return")),
+        "returned_not_raised",
+    ),
+    wrong(
+        "03.last_copy",
+        "a 201 for nothing",
+        _order(_TAKE.replace("raise HTTPException(409)", 'return {"id": 0}')),
+    ),
+    wrong(
+        "03.last_copy",
+        "answers without an id",
+        _order(_TAKE.replace('{"id": order.id}', "{}")),
+    ),
+    wrong(
+        "03.last_copy",
+        "remembers what it has sold",
+        "sold = set()\n\n"
+        + _order(
+            """
+if new.book_id in sold:
+    raise HTTPException(409)
+sold.add(new.book_id)
+with SessionLocal.begin() as session:
+"""
+            + _READ_AND_CHECK
+            + _SELL.replace(', "copies_left": book.copies', "")
+        ),
+        "locked_in_python",
     ),
     wrong(
         "03.last_copy",

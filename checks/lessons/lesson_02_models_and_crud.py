@@ -175,11 +175,19 @@ class Relationship(Exercise):
 
     @mistake()
     def no_foreign_key(self, seen: Seen) -> bool:
-        """SQLAlchemy does not see how the two tables hang together: there is no `ForeignKey`
-        between them. Give `customer_id` a `ForeignKey("customer.id")`: the name of the table and
-        the column, in small letters."""
+        """SQLAlchemy does not see how the two tables hang together: no column of `review` has a
+        foreign key to `customer`. Write `customer_id: Mapped[int] =
+        mapped_column(ForeignKey("customer.id"))`: the `ForeignKey` inside `mapped_column`, and in
+        it the table and its column, in small letters."""
         said = _set_up_said(seen)
         return "Could not determine join condition" in said or "for ForeignKey" in said
+
+    @mistake()
+    def the_column_by_that_name(self, seen: Seen) -> bool:
+        """`customer` is a column here, and so it holds a number. It takes two attributes: the
+        column is `customer_id`, and `customer` is the way to walk,
+        `Mapped["Customer"] = relationship(...)`."""
+        return "customer" in seen["columns"]
 
     @mistake()
     def the_wrong_name(self, seen: Seen) -> bool:
@@ -276,7 +284,7 @@ class BookList(Exercise):
             "by_price_down": paged("-price", "price"),
             "refused": [
                 asked(query)
-                for query in ("?limit=-1", "?limit=0", "?limit=100000", "?offset=-1", "?sort=isbn")
+                for query in ("?limit=-1", "?limit=0", "?limit=101", "?offset=-1", "?sort=isbn")
             ],
         }
 
@@ -420,6 +428,24 @@ class BookList(Exercise):
         Count all that match, before `limit` and `offset`."""
         return len(_ids(seen.step("plain"))) == 20 and bool(_total(seen.step("plain")) == 20)
 
+    @mistake(shows="plain", marks=("sql SELECT book",))
+    def not_cut(self, seen: Seen) -> bool:
+        """All 26 books came, where 20 were due: nothing cut the list. A query does not change:
+        `query.limit(...)` gives a *new* one, which has to be kept, or passed on at once."""
+        plain, (first, second) = seen.step("plain"), seen.steps("by_price")
+        return len(_ids(plain)) == len(_ids(first)) == len(_ids(second)) == len(seen["books"])
+
+    @mistake(shows="by_price", marks=("sql SELECT book",))
+    def by_id_instead(self, seen: Seen) -> bool:
+        """Whatever was asked for, the books came in the order of their ids. Either `Book.id` stands
+        first in `order_by`, and leaves nothing for the rest to decide: put it last. Or the order
+        was not kept: `query.order_by(...)` gives a *new* query."""
+        return all(
+            len(ids := [one for page in seen.steps(name) for one in _ids(page)]) > 1
+            and ids == sorted(ids)
+            for name, _, _ in _ORDERS
+        )
+
     @mistake(shows="by_price")
     def offset_is_not_a_page(self, seen: Seen) -> bool:
         """The second page is empty, and there are more books. `offset` is how many books to leave
@@ -467,8 +493,9 @@ class BookList(Exercise):
 
     @mistake(shows="plain")
     def no_ceiling(self, seen: Seen) -> bool:
-        """A `limit` of -1, of 0 or of 100,000, or an `offset` of -1, was accepted. Whoever asks for
-        everything gets it, and SQLite takes -1 for just that. Bound both in the signature:
+        """A `limit` of -1, of 0 or of 101, or an `offset` of -1, was accepted. Where there is no
+        bound, whoever asks for everything gets it, and SQLite takes -1 for just that. Bound both in
+        the signature, as the exercise says:
         `limit: Annotated[int, Query(ge=1, le=100)] = 20`."""
         accepted = [step for step in seen.steps("refused")[:4] if step.status == 200]
         return bool(accepted) and len(_ids(seen.step("plain"))) == 20
@@ -480,7 +507,7 @@ class BookList(Exercise):
         sort = seen.steps("refused")[4]
         return sort.status in (200, 500) and len(_ids(seen.step("plain"))) == 20
 
-    @mistake(shows="plain", marks=("sql",))
+    @mistake(shows="plain", marks=("sql SELECT book",))
     def cut_in_python(self, seen: Seen) -> bool:
         """The page is right, and for it all books were read: see the rows of the SELECT. A slice,
         or a `len()`, cuts what has been fetched already. Let the database do it, with `limit`,
@@ -611,13 +638,12 @@ class ChangeWhatWasSent(Exercise):
     def turns_away(self, seen: Seen) -> None:
         """An unknown book is a 404; another book's ISBN is a 409, and changes nothing."""
         unknown, taken = seen.step("unknown"), seen.step("taken")
+        routed = seen.step("all").status != 404  # FastAPI's own 404 is no credit
         expect(
-            unknown.status == 404 and unknown.body != {"detail": "Not Found"},
+            unknown.status == 404 and routed,
             saw=f"{unknown.heard}, for a book that does not exist"
-            + (", since the app has no such route." if unknown.status == 404 else "."),
-            wanted="Your endpoint should answer 404, with a word on what was not found."
-            if unknown.status == 404
-            else "That should be a 404.",
+            + ("." if routed else ", as for one that does."),
+            wanted="That should be a 404, and only that.",
         )
         expect(
             taken.status == 409 and seen["after"]["taken"] == seen["before"]["taken"],
@@ -668,7 +694,7 @@ class ChangeWhatWasSent(Exercise):
         the book, the object itself."""
         return seen.step("all").error == "ResponseValidationError"
 
-    @mistake(shows="more", marks=("sql",))
+    @mistake(shows="more", marks=("sql UPDATE",))
     def took_everything(self, seen: Seen) -> bool:
         """A client has changed the id or the author of a book, simply by sending one: whatever
         came in was set. The schema is the list of what may be changed; take those four into it,
@@ -676,7 +702,16 @@ class ChangeWhatWasSent(Exercise):
         more, before = seen["after"]["more"], seen["before"]["more"]
         return more is None or more["author_id"] != before["author_id"]
 
-    @mistake(shows="one", marks=("sql",))
+    @mistake(shows="one", marks=("sql UPDATE",))
+    def every_book(self, seen: Seen) -> bool:
+        """One book was to be changed, and the UPDATE has no WHERE: it changes all of them. Write
+        `update(Book).where(Book.id == book_id)`, or get the book and set its attributes."""
+        return any(
+            sql.startswith("UPDATE book") and " WHERE " not in sql
+            for sql in seen.step("one").timeline.writes
+        )
+
+    @mistake(shows="one", marks=("sql UPDATE",))
     def changed_the_rest(self, seen: Seen) -> bool:
         """Only a title was sent, and your endpoint set the rest as well: `model_dump()` gives out
         the schema's defaults for what was not sent, as if it had been. Ask for what was sent:
@@ -694,7 +729,17 @@ class ChangeWhatWasSent(Exercise):
         so `if change.price:` does not let it in. Ask whether it was sent:
         `model_dump(exclude_unset=True)`."""
         free, row = seen.step("free"), seen["after"]["free"]
-        return free.status == 200 and row == seen["before"]["free"] and _title_was_changed(seen)
+        ignored = free.status == 200 and row == seen["before"]["free"]
+        return ignored and (seen["after"]["all"] or {}).get("price") == seen["sent"]["all"]["price"]
+
+    @mistake(shows="all")
+    def not_all_four(self, seen: Seen) -> bool:
+        """All four fields were sent at once, and only some of them arrived. What is not in the
+        schema is dropped without a word: `isbn`, `title`, `blurb` and `price` must all be in it.
+        """
+        step, row = seen.step("all"), seen["after"]["all"] or {}
+        kept = [row.get(name) == value for name, value in seen["sent"]["all"].items()]
+        return step.status == 200 and any(kept) and not all(kept)
 
     @mistake(shows="erase")
     def cannot_erase(self, seen: Seen) -> bool:
@@ -752,6 +797,12 @@ class ChangeWhatWasSent(Exercise):
         the IntegrityError became a 500. Catch it where the UPDATE is sent, around
         `session.flush()`, and raise `HTTPException(409, ...)`."""
         return "UNIQUE constraint failed" in seen.step("taken").error_message
+
+    @mistake(shows="unknown")
+    def returned_not_raised(self, seen: Seen) -> bool:
+        """An HTTPException was *returned*, and to FastAPI that is an answer like any other: it was
+        to be the JSON. `raise` it."""
+        return any(seen.step(name).returned_the_exception for name in ("unknown", "taken"))
 
     @mistake(shows="unknown")
     def nobody_at_home(self, seen: Seen) -> bool:
@@ -857,7 +908,14 @@ class NoOrphans(Exercise):
             wanted="Either nothing of the club should be left, or the database should refuse.",
         )
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted")
+    def on_the_side_of_the_many(self, seen: Seen) -> bool:
+        """The cascade stands on the wrong side: there it says that a *club* goes with its meeting,
+        and SQLAlchemy refuses. It belongs on the side of the *one*: on `Club.meetings` and on
+        `Meeting.notes`."""
+        return "For many-to-one relationship" in seen.step("deleted").error_message
+
+    @mistake(shows="deleted", marks=("sql UPDATE",))
     def the_orm_got_there_first(self, seen: Seen) -> bool:
         """The foreign key says `ondelete="CASCADE"`, and a plain DELETE does take everything along.
         But the ORM does not know that, and got there first: see the UPDATE that takes the children
@@ -866,21 +924,21 @@ class NoOrphans(Exercise):
         gone = {"club": 0, "meeting": 0, "note": 0}
         return _takes_away(seen) and seen["plain_said"] is None and seen["after_plain"] == gone
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted", marks=("sql UPDATE",))
     def refused_by_not_null(self, seen: Seen) -> bool:
         """NOT NULL now saves the children, and with them the club, which cannot be deleted any
         more. The ORM still takes the children away first, with the UPDATE on the timeline. Say on
         the relationship what shall become of them: `cascade="all, delete-orphan"`."""
         return _refused(seen, "NOT NULL constraint failed")
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted", marks=("sql DELETE",))
     def parents_first(self, seen: Seen) -> bool:
         """The database refused: a parent was to be deleted while it still had children. Delete
         from the bottom (notes, meetings, club), or have the database take them along, with
         `ondelete="CASCADE"` on **both** foreign keys."""
         return _refused(seen, "FOREIGN KEY constraint failed")
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted", marks=("sql UPDATE note",))
     def only_one_step_down(self, seen: Seen) -> bool:
         """The meetings are gone, and their notes are left without a meeting: the first step is
         mended, the second is not. What `Club` says of its meetings, `Meeting` must say of its
@@ -888,12 +946,13 @@ class NoOrphans(Exercise):
         after = seen["after"]["deleted"]
         return not after["club"] and not after["meeting"] and after["note"] > 0
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted", marks=("sql UPDATE meeting",))
     def taken_away(self, seen: Seen) -> bool:
         """The meetings are still there, and belong to no club. Nobody deleted them: the ORM took
         them away from the club, with the UPDATE on the timeline that sets `club_id` to NULL. That
-        is the default of a relationship. Say what you want instead: `cascade="all,
-        delete-orphan"`; and a `club_id` that cannot be NULL would have told you."""
+        is the default of a relationship. Say what you want instead, on `Club.meetings` and on
+        `Meeting.notes`: `cascade="all, delete-orphan"`; and a `club_id` that cannot be NULL would
+        have told you."""
         return _takes_away(seen) and seen["orphans"]["meeting"] > 0
 
     @mistake(shows="deleted")
@@ -913,7 +972,7 @@ class NoOrphans(Exercise):
         orphans = seen["orphans_after_plain"]
         return bool(orphans["meeting"] + orphans["note"] > seen["nulls_after_plain"])
 
-    @mistake(shows="deleted", marks=("sql",))
+    @mistake(shows="deleted", marks=("sql DELETE",))
     def deleted_too_much(self, seen: Seen) -> bool:
         """Another club has lost its meetings or its notes: a DELETE on the timeline has no WHERE,
         or the wrong one. Delete the meetings of *this* club, and the notes of *those* meetings."""

@@ -42,9 +42,11 @@ class AtomicOrder(Exercise):
         seen["after_good"] = _shelf(lab, book)
         seen["no_book"] = order(book_id=NOBODY)
         seen["too_many"] = order(copies=copies + 1)
+        seen["exactly"] = order(book_id=_book(lab, wanted))
         seen["after_turned_away"] = _shelf(lab, book)
         seen["refused"] = order(customer_id=NOBODY, copies=1)
         seen["after_refused"] = _shelf(lab, book)
+        seen["next"] = order(copies=1)
         return seen
 
     @requirement(2, shows="good")
@@ -67,6 +69,12 @@ class AtomicOrder(Exercise):
             isinstance(body.get("id"), int) and body.get("copies_left") == left,
             saw=f"The body was `{good.body}`.",
             wanted=f"It should hold the order's `id` and `copies_left`, here {left}.",
+        )
+        exactly = seen.step("exactly")
+        expect(
+            exactly.status == 201,
+            saw=f"{exactly.heard}, for exactly as many copies of a book as there were.",
+            wanted="There are enough, so that should be a 201 as well.",
         )
 
     @requirement(1, shows="too_many")
@@ -105,6 +113,12 @@ class AtomicOrder(Exercise):
             f"{_shelf_in_words(seen['after_refused'])}.",
             wanted=f"It should be as before: {_shelf_in_words(seen['after_turned_away'])}.",
         )
+        following = seen.step("next")
+        expect(
+            following.status == 201 or seen.step("good").status != 201,
+            saw=f"The order after it was a good one again, and {following.heard}.",
+            wanted="It should not notice what happened to the one before.",
+        )
 
     @requirement(1, shows="good")
     def one_transaction(self, seen: Seen) -> None:
@@ -123,7 +137,16 @@ class AtomicOrder(Exercise):
         first, the order second, and only the second failed. Look for the two commits on the
         timeline, and make them one, at the end."""
         before, after = seen["after_turned_away"], seen["after_refused"]
-        return bool(after["copies"] < before["copies"] and after["orders"] == before["orders"])
+        split = after["copies"] < before["copies"] and after["orders"] == before["orders"]
+        return bool(split and after["orders"])
+
+    @mistake(shows="good", marks=("sql UPDATE",))
+    def no_order(self, seen: Seen) -> bool:
+        """The copies left the shelf, and no order says for whom: there is no INSERT on the
+        timeline. An `Order(...)` is only an object until `session.add(order)`."""
+        good = seen.step("good")
+        inserts = [sql for sql in good.timeline.writes if "INTO orders" in sql]
+        return good.status == 201 and bool(good.timeline.writes) and not inserts
 
     @mistake(shows="refused", marks=("response", "commit"))
     def answered_too_soon(self, seen: Seen) -> bool:
@@ -132,12 +155,40 @@ class AtomicOrder(Exercise):
         that. Here, open a `with SessionLocal.begin()` block inside the endpoint."""
         return _said_yes_before_a_failed_commit(seen.step("refused"))
 
+    @mistake(shows="good", marks=("savepoint", "release"))
+    def kept_by_a_savepoint(self, seen: Seen) -> bool:
+        """Nothing was committed on purpose: the order stayed because SQLite keeps what an outermost
+        savepoint releases. On any other database it would be gone. `begin_nested()` is a savepoint
+        *inside* a transaction; the transaction is `SessionLocal.begin()`."""
+        good = seen.step("good").timeline
+        savepoint = "savepoint" in good.kinds and not good.commits
+        return savepoint and bool(seen["after_good"]["orders"])
+
     @mistake(shows="good")
     def never_committed(self, seen: Seen) -> bool:
         """The client heard 201, but nothing was committed, so leaving the session threw the order
         away. `SessionLocal()` only opens a session; `SessionLocal.begin()` commits as well."""
         good = seen.step("good")
         return good.status == 201 and bool(good.timeline.writes) and not good.timeline.commits
+
+    @mistake(shows="good")
+    def committed_inside_the_block(self, seen: Seen) -> bool:
+        """The session was made by `SessionLocal.begin()`, whose block commits when it ends; after a
+        `commit()` of your own, the session refuses to go on inside the block. For the id,
+        `session.flush()` is enough."""
+        return _block_is_over(seen.step("good"))
+
+    @mistake(shows="good")
+    def returned_not_raised(self, seen: Seen) -> bool:
+        """An HTTPException was *returned*, and to FastAPI that is an answer like any other: it was
+        to be the JSON. `raise` it."""
+        return any(seen.step(name).returned_the_exception for name in ("no_book", "too_many"))
+
+    @mistake(shows="exactly")
+    def refuses_the_last(self, seen: Seen) -> bool:
+        """An order for exactly as many copies as there were was turned away. Too few means fewer
+        than were ordered: `book.copies < new.copies`."""
+        return seen.step("exactly").status == 409 and seen.step("good").status == 201
 
     @mistake(shows="good")
     def read_after_the_end(self, seen: Seen) -> bool:
@@ -158,6 +209,17 @@ class AtomicOrder(Exercise):
         """Everything came out right this time, but stock and order were kept by separate commits.
         Pull the plug between them and one is there without the other. Commit once, at the end."""
         return _writing_commits(seen.step("good").timeline) > 1
+
+    @mistake(shows="next")
+    def the_next_inherits_it(self, seen: Seen) -> bool:
+        """The refused order was answered with an error, and then the **next**, good one failed
+        too: SQLite leaves a transaction open when its commit fails, nobody rolled it back, and the
+        next request inherited it from the pool. A `with SessionLocal.begin()` block rolls back by
+        itself; after a `commit()` of your own it takes `except: session.rollback(); raise`."""
+        refused, following = seen.step("refused"), seen.step("next")
+        good = seen.step("good").body
+        answered = isinstance(good, dict) and "copies_left" in good
+        return answered and refused.status >= 400 and "FOREIGN KEY" in following.error_message
 
 
 class TellTheTruth(Exercise):
@@ -224,6 +286,12 @@ class TellTheTruth(Exercise):
         size = seen["sizes"]
         following = seen.step("next")
         expect(
+            not seen.step("refused").timeline.checked_out,
+            saw="When the commit failed, its connection was not given back.",
+            wanted="A session that is opened should be closed, whatever happens in between.",
+            why="Its transaction is still open, and keeps everybody else waiting.",
+        )
+        expect(
             size[1] not in seen["after_refused"],
             saw="The order was reported as failed, and it is in the table.",
             wanted="An order whose commit failed should not be there.",
@@ -251,8 +319,8 @@ class TellTheTruth(Exercise):
     @mistake(shows="refused", marks=("response", "commit"))
     def after_the_answer(self, seen: Seen) -> bool:
         """The commit still stands below the response on the timeline: the client had its 201 before
-        anybody knew whether it was true. A dependency's code after `yield`, in the default scope,
-        and a background task both run when the response has gone."""
+        anybody knew whether it was true. A dependency's code after `yield` runs when the response
+        has gone, unless its scope is `"function"`; so does a background task."""
         return _said_yes_before_a_failed_commit(seen.step("refused"))
 
     @mistake(shows="refused", marks=("commit",))
@@ -266,8 +334,8 @@ class TellTheTruth(Exercise):
 
     @mistake(shows="good")
     def never_committed(self, seen: Seen) -> bool:
-        """Now nobody commits at all: the INSERT was sent, and rolled back when the session closed.
-        `flush()` sends, `commit()` keeps. Commit before the endpoint returns."""
+        """Now no commit follows the INSERT: it was sent, and rolled back when the session closed.
+        `flush()` sends, `commit()` keeps. Commit after the one and before the response."""
         good = seen.step("good")
         return bool(good.timeline.writes) and not good.timeline.commits
 
@@ -276,7 +344,15 @@ class TellTheTruth(Exercise):
         """The session was made by `SessionLocal.begin()`, whose block commits when it ends; after a
         `commit()` of your own, the session refuses to go on inside the block. Take out one of the
         two."""
-        return "closed transaction inside context manager" in seen.step("good").error_message
+        return _block_is_over(seen.step("good"))
+
+    @mistake(shows="refused")
+    def never_closed(self, seen: Seen) -> bool:
+        """The session is not closed: on the timeline a connection goes out and does not come back,
+        and after the failed commit it keeps the database locked for everybody. Either nothing
+        closes it, or a `commit()` that raises jumps over the `close()`. A `with SessionLocal() as
+        db:` around the `yield` closes it in any case."""
+        return seen.step("refused").timeline.checked_out > 0
 
     @mistake(shows="next", marks=("commit",))
     def came_back(self, seen: Seen) -> bool:
@@ -406,9 +482,17 @@ class SavepointImport(Exercise):
         `with session.begin_nested():` around each `session.add(...)`, and the `try` around that."""
         return seen.step("mixed").error == "PendingRollbackError"
 
-    @mistake(shows="mixed", marks=("sql",))
+    @mistake(shows="mixed")
+    def turned_away_at_the_door(self, seen: Seen) -> bool:
+        """FastAPI answered 422 before your endpoint ran: what was sent is not what its signature
+        asks for. The body is a list of books, `delivery: list[NewBook]`; and leave `NewBook` as it
+        is, since a row that the *schema* refuses takes the whole list with it."""
+        mixed = seen.step("mixed")
+        return mixed.status == 422 and not mixed.timeline.of("sql")
+
+    @mistake(shows="mixed", marks=("sql INSERT",))
     def first_bad_row_ends_it(self, seen: Seen) -> bool:
-        """One bad row brought the whole import down with an IntegrityError. Catch it for each row,
+        """One bad row brought the whole import down. Catch its IntegrityError for each row,
         around a savepoint (`session.begin_nested()`) that takes back only that row. If you do have
         a `try`: the INSERT is sent at the flush, which must happen inside it."""
         mixed = seen.step("mixed")
@@ -426,11 +510,12 @@ class SavepointImport(Exercise):
     @mistake(shows="mixed", marks=("rollback",))
     def rolled_back_everything(self, seen: Seen) -> bool:
         """Good rows that came before a bad one are gone: `rollback()` on the session ends the whole
-        transaction, whatever stands in it. Take back one row only, with a savepoint for each:
-        `with session.begin_nested():`."""
-        timeline = seen.step("mixed").timeline
+        transaction, savepoints and all. Take back one row only: put the `with
+        session.begin_nested():` around it, which rolls back to its savepoint by itself."""
+        mixed = seen.step("mixed")
         kept = [one for one in seen["good"] if one in seen["after_mixed"]]
-        return bool(timeline.rollbacks) and bool(timeline.commits) and len(kept) < 3
+        ended = bool(mixed.timeline.commits) or _block_is_over(mixed)
+        return bool(mixed.timeline.rollbacks) and ended and len(kept) < 3
 
     @mistake(shows="mixed", marks=("savepoint", "rollback_to"))
     def one_savepoint_for_all(self, seen: Seen) -> bool:
@@ -445,8 +530,8 @@ class SavepointImport(Exercise):
         """The rows were sent and then lost: nothing was committed. A savepoint that is released is
         not a commit. Open the session with `HonestSession.begin()`, or call `session.commit()` at
         the end."""
-        timeline = seen.step("mixed").timeline
-        return bool(timeline.writes) and not timeline.commits
+        mixed = seen.step("mixed")
+        return not mixed.error and bool(mixed.timeline.writes) and not mixed.timeline.commits
 
     @mistake(shows="failed", marks=("savepoint", "release", "commit"))
     def savepoint_without_begin(self, seen: Seen) -> bool:
@@ -468,7 +553,8 @@ class SavepointImport(Exercise):
         the one with copies below zero included."""
         body = seen.step("mixed").body
         rejected = body.get("rejected") if isinstance(body, dict) else None
-        return isinstance(rejected, list) and len(rejected) < len(seen["bad"])
+        in_the_shop = all(one in seen["after_mixed"] for one in seen["good"])
+        return isinstance(rejected, list) and len(rejected) < len(seen["bad"]) and in_the_shop
 
     @mistake(shows="failed", marks=("response", "commit"))
     def answered_too_soon(self, seen: Seen) -> bool:
@@ -496,18 +582,19 @@ class LastCopy(Exercise):
 
     def observe(self, lab: Lab) -> dict[str, Any]:
         copies = lab.number(3, 9)
-        plenty, none, one, other = (_book(lab, n) for n in (copies, 0, 1, 1))
+        plenty, beside, none, one, other = (_book(lab, n) for n in (copies, copies, 0, 1, 1))
         customer = _customer(lab)
 
-        def buy(book: int) -> tuple[str, str, Any]:
-            return "POST", "/orders", {"book_id": book, "customer_id": customer, "copies": 1}
+        def buy(book: int, copies: int = 1) -> tuple[str, str, Any]:
+            return "POST", "/orders", {"book_id": book, "customer_id": customer, "copies": copies}
 
-        def sent(book: int) -> Any:
-            method, path, body = buy(book)
+        def sent(book: int, copies: int = 1) -> Any:
+            method, path, body = buy(book, copies)
             return lab.request(method, path, json=body)
 
-        seen: dict[str, Any] = {"copies": copies, "plenty": sent(plenty)}
+        seen: dict[str, Any] = {"copies": copies, "plenty": sent(plenty, 2)}
         seen["after_plenty"] = _shelf(lab, plenty)
+        seen["neighbour"] = _shelf(lab, beside)["copies"]
         seen["no_book"] = sent(NOBODY)
         seen["sold_out"] = sent(none)
         seen["after_sold_out"] = _shelf(lab, none)
@@ -524,18 +611,29 @@ class LastCopy(Exercise):
 
     @requirement(1, shows="plenty")
     def it_sells(self, seen: Seen) -> None:
-        """While there are copies, an order answers 201 and takes one off the shelf."""
-        plenty, left = seen.step("plenty"), seen["copies"] - 1
+        """While there are copies, an order answers 201 and takes its copies off the shelf."""
+        plenty, left = seen.step("plenty"), seen["copies"] - 2
         expect(
             plenty.status == 201,
             saw=f"{plenty.heard}, with {seen['copies']} copies in stock.",
             wanted="That should be a 201.",
         )
         expect(
-            seen["after_plenty"] == {"copies": left, "orders": [1]},
-            saw=f"There were {seen['copies']} copies, and one was sold. "
+            seen["after_plenty"] == {"copies": left, "orders": [2]},
+            saw=f"There were {seen['copies']} copies, and two were sold. "
             f"Now {_shelf_in_words(seen['after_plenty'])}.",
-            wanted=f"There should be {left} copies and one order.",
+            wanted=f"There should be {left} left and one order, of 2.",
+        )
+        expect(
+            seen["neighbour"] == seen["copies"],
+            saw="An order for one book also took copies of another.",
+            wanted="Each book should be counted by itself.",
+        )
+        body = plenty.body if isinstance(plenty.body, dict) else {}
+        expect(
+            isinstance(body.get("id"), int),
+            saw=f"The body was `{plenty.body}`.",
+            wanted="It should hold the order's `id`.",
         )
 
     @requirement(1, shows="sold_out")
@@ -594,19 +692,33 @@ class LastCopy(Exercise):
             why="Dog-Eared runs in four processes, which share nothing but the database.",
         )
 
-    @mistake(shows="sold_out", marks=("sql",))
+    @mistake(shows="sold_out", marks=("sql UPDATE",))
     def ignored_the_count(self, seen: Seen) -> bool:
         """The conditional UPDATE is right, and found no row: there was nothing left to take. But
         the order was written all the same. Its `rowcount` is the answer to your question: where it
         is 0, raise the 409."""
-        steps = (seen.step(name) for name in ("sold_out", "first", "second", "overtaken"))
+        steps = (seen.step(name) for name in ("sold_out", "overtaken"))
         return any(
             step.status == 201
+            and any("INTO orders" in sql for sql in step.timeline.writes)
             and any(
                 e["rows"] == 0 and e["sql"].startswith("UPDATE") for e in step.timeline.of("sql")
             )
             for step in steps
         )
+
+    @mistake(shows="sold_out")
+    def returned_not_raised(self, seen: Seen) -> bool:
+        """An HTTPException was *returned*, and to FastAPI that is an answer like any other: it was
+        to be the JSON. `raise` it."""
+        return any(seen.step(name).returned_the_exception for name in ("no_book", "sold_out"))
+
+    @mistake(shows="plenty", marks=("sql UPDATE",))
+    def from_every_shelf(self, seen: Seen) -> bool:
+        """One book was sold, and others lost copies too: the UPDATE asks for enough copies, and not
+        for *this* book. Both belong into its `where`: `Book.id == new.book_id, Book.copies >=
+        new.copies`."""
+        return bool(seen["neighbour"] != seen["copies"])
 
     @mistake(shows="plenty")
     def never_committed(self, seen: Seen) -> bool:
@@ -622,7 +734,7 @@ class LastCopy(Exercise):
         Checking again in Python moves the gap and does not close it, and `with_for_update()` is
         left out on SQLite. Put the condition into the UPDATE, or use a version, or a lock in the
         database."""
-        return _statuses(seen) == [201, 201] and bool(seen.step("first").timeline.writes)
+        return _statuses(seen) == [201, 201] and len(seen["after_race"]["orders"]) == 2
 
     @mistake(shows="overtaken", marks=("sql",))
     def locked_in_python(self, seen: Seen) -> bool:
@@ -697,6 +809,11 @@ def _said_yes_before_a_failed_commit(step: Step) -> bool:
         return False
     kinds = [e.kind for e in step.timeline if e.kind != "commit" or e["failed"]]
     return "commit" in kinds and "response" in kinds[: kinds.index("commit")]
+
+
+def _block_is_over(step: Step) -> bool:
+    """Whether a session was used on after its `begin()` block's transaction had been ended."""
+    return "closed transaction inside context manager" in step.error_message
 
 
 def _statuses(seen: Seen) -> list[int]:

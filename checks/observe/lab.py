@@ -38,7 +38,7 @@ _HEADERS = (
     "allow",
 )
 _LONGEST_BODY = 20_000  # characters of a response that is not JSON
-_WAITS = 0.3  # seconds after which a request counts as waiting for the one that it interrupted
+_WAITS = 1.0  # seconds after which a request counts as waiting for the one that it interrupted
 _GIVEN_UP = 3.0  # seconds after which it is not waited for any more
 
 

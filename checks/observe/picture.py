@@ -157,13 +157,20 @@ def as_html(timeline: Iterable[_Event], marks: Collection[str] = ()) -> str:
 
     Args:
         timeline: The events.
-        marks: Kinds of event to point at.
+        marks: Kinds of event to point at; `sql UPDATE` means statements that begin so.
     """
     events = list(timeline)
     if not events:
         return f'<div class="de-timeline">{STYLE}<p>{_code(_EMPTY)}</p></div>'
     drawn = "".join(_group_html(group, marks) for group in _groups(events))
     return f'<div class="de-timeline">{STYLE}{drawn}</div>'
+
+
+def _is_marked(event: _Event, marks: Collection[str]) -> bool:
+    if event.kind in marks:
+        return True
+    begins = [mark[4:].upper() for mark in marks if mark.startswith("sql ")]
+    return event.kind == "sql" and str(event.detail.get("sql")).upper().startswith(tuple(begins))
 
 
 def _group_html(group: _Group, marks: Collection[str]) -> str:
@@ -205,7 +212,7 @@ def _row_html(row: _Row, group: _Group, marks: Collection[str], several: set[str
         classes.append("failed")
     if row.late and event.kind in ("commit", "sql", "error"):
         classes.append("late")
-    marked = event.kind in marks
+    marked = _is_marked(event, marks)
     if marked:
         classes.append("marked")
     cells = [f'<span class="at">{"<b>→</b> " if marked else ""}+{group.at(event)}</span>']
@@ -262,7 +269,7 @@ def as_text(timeline: Iterable[_Event], marks: Collection[str] = (), width: int 
 
     Args:
         timeline: The events.
-        marks: Kinds of event to point at.
+        marks: Kinds of event to point at; `sql UPDATE` means statements that begin so.
         width: Where lines break, in characters.
     """
     events = list(timeline)
@@ -282,7 +289,7 @@ def _group_text(group: _Group, marks: Collection[str], width: int) -> Iterator[s
     lanes = max(1, len(group.lanes))
     for row in group.rows:
         event = row.event
-        point = "→" if event.kind in marks else " "
+        point = "→" if _is_marked(event, marks) else " "
         if group.tagged:
             tag = f"#{event.request}" if event.request else ""
             side = f"{'   ' * group.lane(row)}{tag}".ljust(3 * lanes)

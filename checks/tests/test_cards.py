@@ -15,6 +15,7 @@ from checks import course, show
 from checks.journal import Standing
 from checks.observe import picture
 from checks.observe.evidence import Attempt, Observation
+from checks.observe.timeline import Timeline
 from checks.verdict import Finding, Status, Verdict
 
 TAGS = {
@@ -214,6 +215,20 @@ def test_progress_counts_what_passed_and_names_the_hints_read() -> None:
 
 def test_a_requirement_that_is_not_met_is_so_for_the_ear_too() -> None:
     assert 'aria-label="not met">✗</b>' in show.card_html(a_verdict(Status.FAILED))
+
+
+def test_an_answer_without_a_body_is_said_to_have_none() -> None:
+    timeline = Timeline()
+    timeline.add("commit")
+    step: Any = {
+        "asked": "DELETE /clubs/1",
+        "status": 204,
+        "body": "",
+        "timeline": timeline.to_json(),
+    }
+    seen = Observation(exercise="90.shelf", attempt=Attempt(source="x"), seen={"gone": step})
+    failed = a_verdict(Status.FAILED, evidence=seen, shows="gone")
+    assert "`DELETE /clubs/1` answered 204, without a body." in show.card_text(failed)
 
 
 def test_a_terminals_frame_is_as_wide_as_the_terminal() -> None:

@@ -171,7 +171,7 @@ def test_a_todo_in_words_is_no_placeholder() -> None:
         (
             Attempt(source="x = 1", missing=["shelf", "door"]),
             Status.FAILED,
-            "`shelf`, `door` are not defined after your cell ran.",
+            "`shelf`, `door` are not defined after your cell ran. If the cell ended in an error,",
         ),
         (
             Attempt(source="x = 1", wrong=["`shelf` should be a list; it is an int."]),

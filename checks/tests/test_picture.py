@@ -164,6 +164,15 @@ def test_marks_point_in_text_and_html() -> None:
     assert picture.as_html(LIED, marks=("commit",)).count("→") == 1
 
 
+def test_a_mark_can_name_how_the_statement_begins() -> None:
+    timeline = Timeline()
+    for sql in ("SELECT 1", "UPDATE book SET copies=?", "UPDATE orders SET copies=?"):
+        timeline.add("sql", sql=sql, parameters=None, rows=1, ms=0.1, failed=None, connection=1)
+    for mark, pointed in (("sql", 3), ("sql update", 2), ("sql UPDATE book", 1), ("sql DELETE", 0)):
+        assert picture.as_text(timeline, marks=(mark,)).count("→") == pointed
+        assert picture.as_html(timeline, marks=(mark,)).count("→") == pointed
+
+
 def test_an_empty_timeline_says_what_to_do() -> None:
     assert "Send a request inside the `with trace(app, engine)" in str(Timeline())
     assert "<code>with trace(app, engine) as seen:</code>" in Timeline()._repr_html_()
