@@ -339,7 +339,7 @@ class _Submission:
                 self._sign_of(sentence.format(str(name)[:100]))
 
     def _note_error(self, said: Any) -> None:
-        if len(self._outcome.raised) < 200 and isinstance(said["cell"], int) and said["cell"] >= 0:
+        if len(self._outcome.raised) < 200 and _is_place(said["cell"]):
             at = said.get("at")
             self._outcome.raised.append(
                 Raised(
@@ -468,3 +468,8 @@ def _proportional(process: Path) -> int:
     except OSError:  # not ours to read, or an old kernel
         pass
     return _resident(process)
+
+
+def _is_place(value: object) -> bool:
+    """Whether a submission's word for a cell's number can be one."""
+    return isinstance(value, int) and 0 <= value < 100_000

@@ -145,14 +145,21 @@ def made_up(names: Mapping[str, Any], needs: Iterable[str]) -> list[str]:
     found = []
     for name in needs:
         value = names.get(name)
-        if not isinstance(value, Engine | AsyncEngine):
+        if isinstance(value, AsyncEngine):
+            genuine = type(value) is AsyncEngine  # it has slots: nothing can be laid over a method
+            value = value.sync_engine if genuine else None
+        elif isinstance(value, Engine):
+            genuine = True
+        else:
             continue
-        kind = type(value)
-        if kind not in (Engine, AsyncEngine) or any(
-            callable(getattr(kind, one, None)) for one in vars(value) if one != "dispatch"
-        ):
+        if not genuine or type(value) is not Engine or _covers_methods(value):
             found.append(name)
     return found
+
+
+def _covers_methods(engine: Engine) -> bool:
+    """Whether one of its methods is hidden by something of its own."""
+    return any(callable(getattr(Engine, one, None)) for one in vars(engine) if one != "dispatch")
 
 
 def handlers() -> list[Any]:

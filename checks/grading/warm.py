@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 import tempfile
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -351,7 +352,20 @@ class _Run:
         say(("done", True, None))
 
     def look(self, exercise: str, names: Names, told: Body) -> Body:
-        """Observe one exercise; what it stands on is whole meanwhile, or else that is reported."""
+        """Observe one exercise; a defect of ours is a fault of the check, not the learner's end."""
+        try:
+            return self._look(exercise, names, told)
+        except Exception:
+            ours = Observation(
+                exercise=exercise,
+                attempt=Attempt(),
+                fault=traceback.format_exc(),
+                seed=told["seed"],
+            )
+            return {"observed": clean(ours.model_dump()), "nonce": told["nonce"]}
+
+    def _look(self, exercise: str, names: Names, told: Body) -> Body:
+        """What an observation stands on is whole meanwhile, or else that is reported."""
         replaced = self._guard.restore()
         names = names or {}
         card = self._exercises[exercise]

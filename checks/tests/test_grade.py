@@ -23,7 +23,7 @@ from checks.grading.grade import Options, Runner, Tally
 from checks.grading.gradebook import Gradebook, file_url
 from checks.grading.graded import Graded
 from checks.grading.kernel import KernelRunner
-from checks.grading.outcome import Job, Limits, Outcome
+from checks.grading.outcome import Ended, Job, Limits, Outcome
 from checks.grading.runners import Choice
 from checks.tests import classroom
 from checks.tests.handed_in import graded as made_up
@@ -228,6 +228,16 @@ def test_a_killed_grading_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def _recorded(out: Path) -> int:
     return len(list((out / "feedback").rglob("*.html"))) if out.exists() else 0
+
+
+def test_an_async_engine_among_the_names_ends_nothing() -> None:
+    """It has slots, where other engines have a dict to look into."""
+    lesson = course.lesson("01")
+    code = next(one.code for one in classroom.answers(lesson) if one.name == "an async engine")
+    planned = plan.make(classroom.filled(lesson, {"01.engine": code}), lesson)
+    with ForkRunner(LIMITS, 1) as runner:
+        [(_, outcome)] = runner.run([Job("x", planned)])
+    assert outcome.ended is Ended.WELL and len(outcome.observed) == 4
 
 
 # -- two ways of running --------------------------------------------------------------------------
