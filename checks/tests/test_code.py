@@ -29,7 +29,7 @@ LAYERS = (
     },
     {"judge", "journal", "lessons", "answers"},
     {"show", "workspace"},
-    {"authoring", "grading", "doctor", "server"},
+    {"authoring", "grading", "website", "doctor", "server"},
     {"notebook", "terminal", "keys", "watching", "grading_terminal"},
     {"cli"},
     {"__main__", "tests", "benchmarks"},
