@@ -26,6 +26,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+site = typer.Typer(
+    help="The site, where every lesson is read and run in a browser.",
+    no_args_is_help=True,
+)
+app.add_typer(site, name="site")
+
 
 class Lms(StrEnum):
     """A learning management system whose import format `grade` writes."""
@@ -255,6 +261,36 @@ def new(
     for path in scaffold.new(name, course.root()):
         print(path.relative_to(course.root()))
     print(f"Next: write the lesson, then `checks build {name[:2]}` and `checks test -k {name}`.")
+
+
+@site.command("build")
+def build_site(
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where it goes; .site if you do not say.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 when something of it is missing.")
+    ] = False,
+) -> None:
+    """Build the site from the lessons."""
+    from checks.website import build as website
+
+    built = website.build(out)
+    for sentence in built.missing:
+        print(sentence, file=sys.stderr)
+    print(f"{built.lessons} lessons: open {built.out / 'index.html'} through `checks site serve`.")
+    sys.exit(SOMETHING_DID_NOT if strict and built.missing else PASSED)
+
+
+@site.command("serve")
+def serve_site(
+    port: Annotated[int, typer.Option(help="Use this port.")] = 8000,
+    browser: Annotated[bool, typer.Option(help="Open the address, or only print it.")] = True,
+) -> None:
+    """Build the site, serve it on this machine, and build again whenever a source changes."""
+    from checks.website import build as website
+
+    website.serve(port, browser)
 
 
 # -- helpers -----------------------------------------------------------------------------------
