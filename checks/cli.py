@@ -174,6 +174,25 @@ def reset(
 
 
 @app.command()
+def certificate(
+    name: Annotated[str | None, typer.Option(help="Whom it names.")] = None,
+    verify: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|TEXT", help="Check one instead; - reads standard input."),
+    ] = None,
+) -> None:
+    """Print what you have passed, with a checksum; or verify such a text against the record."""
+    from checks import certificate as certificates
+    from checks import terminal
+
+    if verify is None:
+        terminal.show_certificate(name or certificates.NOBODY)
+    else:
+        confirmed = terminal.verify_certificate(_text_or_file(verify))
+        sys.exit(PASSED if confirmed else SOMETHING_DID_NOT)
+
+
+@app.command()
 def doctor() -> None:
     """Tell what is installed, what is optional and missing, and what to do about it."""
     from checks import terminal
@@ -296,6 +315,17 @@ def serve_site(
 # -- helpers -----------------------------------------------------------------------------------
 def _full_id(lesson: Lesson, exercise: str) -> str:
     return exercise if "." in exercise else f"{lesson.number}.{exercise}"
+
+
+def _text_or_file(given: str) -> str:
+    if given == "-":
+        return sys.stdin.read()
+    if "\n" in given:
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        _give_up(f"{given} is no text file that can be read; name the file, or give its text.")
 
 
 def _give_up(why: object) -> NoReturn:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from checks import course, show, workspace
+from checks import certificate, course, show, workspace
 from checks.journal import journal
 from checks.verdict import Report, Status, Verdict
 
@@ -90,6 +90,35 @@ def show_progress() -> None:
     """The journal, lesson by lesson."""
     standings = journal(workspace.folder()).standings()
     print(show.progress_text(show.progress_rows(course.catalogue(), standings)))
+
+
+def show_certificate(name: str) -> None:
+    """The learner's certificate.
+
+    Raises:
+        CertificateError: an exercise is still open, or nobody can be called that.
+    """
+    print(certificate.award(name, journal(workspace.folder()).standings()).text)
+
+
+def verify_certificate(text: str) -> bool:
+    """Tell what a certificate is worth; True when the learner's journal says the same.
+
+    Raises:
+        CertificateError: it is none, or it is not as it was made.
+    """
+    found = certificate.parse(text)
+    print("The checksum fits: the text is as it was made.")
+    if wrong := certificate.differences(found, journal(workspace.folder()).standings()):
+        print(f"The journal in {workspace.folder()} does not confirm it:")
+        print(*(f"  {sentence}" for sentence in wrong), sep="\n")
+        print("If it was earned elsewhere, verify it there, or import that progress first.")
+        return False
+    print(
+        f"The journal in {workspace.folder()} confirms all {len(found.passed)} passes of "
+        f"{found.name}. That says that text and record agree, not who did the work."
+    )
+    return True
 
 
 def show_doctor() -> bool:

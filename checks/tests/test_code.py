@@ -28,7 +28,7 @@ LAYERS = (
         "kernels",
     },
     {"judge", "journal", "lessons", "answers"},
-    {"show", "workspace"},
+    {"show", "workspace", "certificate"},
     {"authoring", "grading", "website", "doctor", "server"},
     {"notebook", "terminal", "keys", "watching", "grading_terminal"},
     {"cli"},
