@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from checks import course
-from checks.website import prose
+from checks.website import highlight, prose
 from checks.website.lesson import Cell, Content
 from checks.website.outputs import Drawn
 
@@ -60,8 +60,8 @@ def cell_html(
     belongs = f' data-exercise="{exercise}"' if exercise else ""
     return (
         f'<div class="de-cell" id="cell-{identity}" data-cell="{identity}" data-role="{role}"'
-        f'{belongs} markdown="1">\n\n{prose.fence(code)}\n\n'
-        f'<div class="de-output" data-output>{output}</div>\n\n</div>'
+        f"{belongs}>{highlight.python(code)}"
+        f'<div class="de-output" data-output data-search-exclude>{output}</div></div>'
     )
 
 
@@ -132,7 +132,8 @@ def _in_cards(cells: Iterable[Cell]) -> Iterator[tuple[str, Cell]]:
             (
                 place
                 for place in range(len(waiting) - 1, -1, -1)
-                if waiting[place].role == "prose" and _last_heading(waiting[place].shipped)
+                if waiting[place].role == "prose"
+                and _last_heading(waiting[place].shipped) is not None
             ),
             0,
         )
@@ -228,7 +229,10 @@ def _hints(entry: course.ExerciseEntry) -> list[str]:
 
 
 def _solution(cell: Cell) -> str:
-    return _folded("de-solution", "Solution", prose.fence(cell.solved))
+    return (
+        '<details class="de-solution" data-search-exclude><summary>Solution</summary>'
+        f"{highlight.python(cell.solved)}</details>"
+    )
 
 
 def _folded(kind: str, summary: str, inside: str) -> str:
