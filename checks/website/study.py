@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import html
 import json
@@ -22,7 +23,7 @@ from pygments.lexers import PythonLexer
 from checks import course
 from checks.authoring import master
 from checks.errors import CourseError
-from checks.website import anki, computed
+from checks.website import anki, bundle, computed, scheduler
 
 DECK = "dog-eared.apkg"
 
@@ -229,6 +230,9 @@ def headings(prose: Iterable[str]) -> list[Heading]:
 def write(root: Path, docs: Path) -> Path:
     """Write `generated/study.json` and the Anki deck; quick when nothing has changed.
 
+    The cards' scheduler comes by npm. Without it the page of the cards says so; what to do about
+    it is said where the rest is built that needs npm.
+
     Args:
         root: The repository.
         docs: The pages' folder.
@@ -242,6 +246,8 @@ def write(root: Path, docs: Path) -> Path:
     lessons = [one for one in course.catalogue(root) if path_of(one).exists()]
     target, deck = docs / "generated" / "study.json", docs / "generated" / DECK
     made_from = _fingerprint(root, lessons)
+    with contextlib.suppress(bundle.BundleError):
+        scheduler.write(root, docs)
     if deck.exists() and _made_from(target) == made_from:
         return target
     materials = [read(lesson) for lesson in lessons]
