@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from checks import course
 from checks.errors import CourseError
-from checks.website import pages
+from checks.website import bundle, pages, study
 from checks.website.lesson import Content
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
 
 _MARK = ".dog-eared-site"  # in a folder that may be emptied, since it was built by us
+_RUN = "assets/run/boot.mjs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def build(out: Path | None = None) -> Built:
     place = (out or root / ".site").resolve()
     _claim(place)
     contents, missing = _generate(root)
-    _render(_config(root, place, contents))
+    _render(_config(root, place, contents, runs=not missing))
     return Built(place, len(contents), missing)
 
 
@@ -66,8 +67,8 @@ def serve(port: int = 8000, browser: bool = True) -> None:
     built = build()
 
     def again() -> None:
-        contents, _ = _generate(root)
-        _render(_config(root, built.out, contents))
+        contents, missing = _generate(root)
+        _render(_config(root, built.out, contents, runs=not missing))
 
     server = LiveReloadServer(
         builder=again, host="127.0.0.1", port=port, root=str(built.out), mount_path="/"
@@ -90,8 +91,14 @@ def serve(port: int = 8000, browser: bool = True) -> None:
 
 
 def _generate(root: Path) -> tuple[list[Content], tuple[str, ...]]:
-    """Write everything that the engine finds among its sources."""
-    contents = pages.write(root, root / "site")
+    """Write everything that the engine finds among its sources, and tell what cannot be had."""
+    docs = root / "site"
+    contents = pages.write(root, docs)
+    study.write(root, docs)
+    try:
+        bundle.write(root, docs)
+    except bundle.BundleError as error:
+        return contents, (f"Cells cannot be run on this site. {error}",)
     return contents, ()
 
 
@@ -107,17 +114,25 @@ def _claim(place: Path) -> None:
     mark.touch()
 
 
-def _config(root: Path, place: Path, contents: list[Content]) -> MkDocsConfig:
-    """The engine's configuration, with what only this moment knows."""
+def _config(root: Path, place: Path, contents: list[Content], runs: bool) -> MkDocsConfig:
+    """The engine's configuration, with what only this moment knows.
+
+    Args:
+        root: The repository.
+        place: Where the site goes.
+        contents: The lessons.
+        runs: Whether cells can be run; if not, no page offers it.
+    """
     from mkdocs.config import load_config
 
     os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")  # Material's own notice, on each build
     config = load_config(str(root / "mkdocs.yml"), site_dir=str(place), strict=True)
     docs = Path(config.docs_dir)
     config.nav = _navigation(config.nav or [], contents, docs)
-    config.extra_javascript = [
-        one for one in config.extra_javascript if (docs / str(getattr(one, "path", one))).is_file()
-    ]
+    if not runs:
+        config.extra_javascript = [
+            one for one in config.extra_javascript if str(getattr(one, "path", one)) != _RUN
+        ]
     return config
 
 

@@ -116,9 +116,10 @@ def _entry(one: Met, known: Remedy | None) -> str:
     words = [f"{kind}" for kind in one.also]
     if words:
         lines.append("Also: " + ", ".join(f"`{word}`" for word in words))
-    exact = dict.fromkeys(line for _, _, line in one.seen)
+    # The one that says most, since lessons print messages in parts as well.
+    exact = max((line for _, _, line in one.seen), key=len, default="")
     if exact:
-        listed = "&#10;".join(escape(line, quote=False) for line in exact)
+        listed = escape(exact, quote=False)
         lines.append(f'<pre class="de-raised" tabindex="0">{listed}</pre>')
     if known:
         lines += [
@@ -156,6 +157,7 @@ def _seen(message: str, contents: Iterable[Content]) -> Iterator[tuple[Content, 
         for cell in content.cells:
             if cell.role != "code":
                 continue
-            for line in "\n".join(map(outputs.text, cell.outputs)).splitlines():
+            printed = [one for one in cell.outputs if "text/html" not in one.get("data", {})]
+            for line in "\n".join(map(outputs.text, printed)).splitlines():
                 if pattern.search(line) and len(line) < 400:
                     yield content, cell.id, line.strip()
