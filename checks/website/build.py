@@ -98,7 +98,7 @@ def _generate(root: Path) -> tuple[list[Content], tuple[str, ...]]:
     try:
         bundle.write(root, docs)
     except bundle.BundleError as error:
-        return contents, (f"Cells cannot be run on this site. {error}",)
+        return contents, (str(error),)
     return contents, ()
 
 
@@ -137,16 +137,13 @@ def _config(root: Path, place: Path, contents: list[Content], runs: bool) -> MkD
 
 
 def _navigation(entries: list[Any], contents: list[Content], docs: Path) -> list[Any]:
-    """The navigation with all lessons, all study pages, and without pages that are not there."""
+    """The navigation with all lessons, and without pages that are not there."""
     made: list[Any] = []
     for entry in entries:
         if isinstance(entry, str):
             listed = [entry] if (docs / entry).is_file() else []
             if entry == "lessons/index.md":
                 listed += [one.page for one in contents]
-            elif entry == "study/index.md":
-                found = sorted(docs.glob("study/*.md"))
-                listed += [f"study/{one.name}" for one in found if one.name != "index.md"]
             made += listed
         else:
             ((title, inside),) = entry.items()

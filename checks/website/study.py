@@ -412,7 +412,9 @@ def _inline(text: str) -> str:
 
 
 def _code(source: str) -> str:
-    made: str = highlight(source.strip("\n"), PythonLexer(), HtmlFormatter(cssclass="highlight"))
+    made: str = highlight(
+        source.strip("\n"), PythonLexer(), HtmlFormatter(cssclass="highlight", wrapcode=True)
+    )
     return made
 
 

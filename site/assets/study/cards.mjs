@@ -5,7 +5,7 @@ import { address, element, isFree, lessonChoice, many, mount, root } from "./sha
 const RATINGS = ["Again", "Hard", "Good", "Easy"];
 const AHEAD = 20 * 60_000; // ms: a card that is still being learned may come this much early
 
-mount("cards", async (place, { lessons }) => {
+mount("study-cards", async (place, { lessons }) => {
   let fsrs;
   try {
     fsrs = await import(new URL("generated/study/scheduler.mjs", root));

@@ -4,7 +4,7 @@ import { address, element, many, mount, passes, save } from "./shared.mjs";
 
 const NOBODY = "A reader of Dog-Eared";
 
-mount("certificate", async (place, { lessons }) => {
+mount("study-certificate", async (place, { lessons }) => {
   const passed = passes(load().attempts);
   const all = lessons.flatMap((lesson) => lesson.exercises.map((one) => ({ ...one, page: lesson.page })));
   const missing = all.filter((one) => !passed.has(one.exercise));

@@ -6,7 +6,7 @@ const SECONDS = { 1: 20, 2: 30, 3: 45 }; // for a question of this level; code t
 const MOST = 12; // questions in a run
 const BEST = 5; // scores shown
 
-mount("challenge", async (place, { lessons }) => {
+mount("study-challenge", async (place, { lessons }) => {
   let chosen = "all";
   let clocked = true;
   let run = null; // { questions, at, score, right, asked: [] }

@@ -3,15 +3,15 @@ import { load, subscribe } from "../run/store.mjs";
 import { address, element, mount, passes } from "./shared.mjs";
 
 const SVG = "http://www.w3.org/2000/svg";
-const COLUMNS = [0, 190, 470, 700]; // course, part, lesson, exercise
-const WIDTHS = [140, 240, 190, 290];
+const COLUMNS = [0, 150, 430, 660]; // course, part, lesson, exercise
+const WIDTHS = [120, 250, 200, 300];
 const ROW = 34;
 const HEIGHT = 26;
 const STEP = 1.25; // one press of a zoom button
 const GLYPHS = { passed: "✓", begun: "◐", open: "○" };
 const WORDS = { passed: "all passed", begun: "begun", open: "not begun" };
 
-mount("map", async (place, { lessons }) => {
+mount("study-map", async (place, { lessons }) => {
   const frame = element("div",
     { class: "study-map", tabindex: "0", role: "region", "aria-label": "Mind map of the course. Scroll with the arrow keys, zoom with plus and minus." });
   const list = element("details", { class: "study-tree" });
@@ -45,7 +45,7 @@ mount("map", async (place, { lessons }) => {
   addEventListener("resize", size);
   subscribe(draw);
   draw();
-  if (frame.clientWidth < 600) { zoom = 0.85; size(); } // readable on a phone; the rest is a swipe away
+  if (frame.clientWidth < 600) { zoom = 0.9; size(); } // readable on a phone; the rest is a swipe away
 
   function draw() {
     const tree = arrange(grow(lessons, load().attempts));
@@ -129,7 +129,7 @@ function arrange(tree) {
 
 function picture(tree) {
   const width = COLUMNS.at(-1) + WIDTHS.at(-1) + 4;
-  const svg = drawn("svg", { viewBox: `-2 -2 ${width} ${Math.ceil(tree.rows * ROW) + 4}`, role: "group",
+  const svg = drawn("svg", { viewBox: `-12 -12 ${width + 20} ${Math.ceil(tree.rows * ROW) + 12}`, role: "group",
     "aria-label": "The course as a tree" });
   const lines = drawn("g", { class: "study-lines", "aria-hidden": "true" });
   const nodes = drawn("g", {});

@@ -2,7 +2,7 @@
 import { exported, imported, load, subscribe, update } from "../run/store.mjs";
 import { address, element, many, mount, passes, save } from "./shared.mjs";
 
-mount("progress", async (place, { lessons }) => {
+mount("study-progress", async (place, { lessons }) => {
   const said = element("p", { role: "status", class: "study-said" });
   const shown = element("div", {});
   const file = element("input", { type: "file", accept: ".json,application/json", onchange: take });
