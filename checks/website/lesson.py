@@ -144,9 +144,12 @@ class Content:
 
     @cached_property
     def recorded(self) -> set[str]:
-        """The cells that a page cannot run, by id: they need threads, sockets or a server."""
+        """The cells that a page cannot run, by id: they need threads, sockets or a server.
+
+        Those that would run there and show something else are tagged `recorded` in the master.
+        """
         beyond: set[str] = set()  # names that lead to such a thing
-        found = set()
+        found = {cell.id for cell in self.cells if "recorded" in cell.tags}
         for cell in self.cells:
             if cell.role != "code":
                 continue
@@ -280,4 +283,3 @@ def _bound_from(node: ast.Import | ast.ImportFrom, modules: set[str]) -> set[str
 
 def _names(node: ast.AST) -> set[str]:
     return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
-
