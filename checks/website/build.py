@@ -81,7 +81,7 @@ def serve(port: int = 8000, browser: bool = True) -> None:
     if browser:
         webbrowser.open(server.url)
     try:
-        server.serve()
+        server.serve()  # type: ignore[no-untyped-call]
     except KeyboardInterrupt:
         pass
     except OSError as error:

@@ -28,8 +28,10 @@ def python(code: str) -> str:
     for name, run in groupby(tokens, key=lambda token: _class(token[0])):
         text = escape("".join(text for _, text in run), quote=False)
         pieces.append(f'<span class="{name}">{text}</span>' if name else text)
-    shown = "".join(pieces).replace("\n", "&#10;")
-    return f'<div class="language-python highlight"><pre><span></span><code>{shown}</code></pre></div>'
+    shown = "".join(pieces).replace("\n", "&#10;").replace("\t", "&#9;")
+    return (
+        f'<div class="language-python highlight"><pre><span></span><code>{shown}</code></pre></div>'
+    )
 
 
 def _class(token: _TokenType) -> str:
@@ -39,4 +41,4 @@ def _class(token: _TokenType) -> str:
         return "s"
     if token in Token.Literal.Number:
         return "mi"
-    return STANDARD_TYPES.get(token, "")
+    return str(STANDARD_TYPES.get(token, ""))

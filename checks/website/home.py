@@ -26,8 +26,12 @@ def draw(source: str) -> Drawn:
     last = tree.body.pop()
     assert isinstance(last, ast.Expr)
     exec(compile(tree, f"{NAME}.py", "exec", dont_inherit=True), names)
-    value: Any = eval(compile(ast.Expression(last.value), f"{NAME}.py", "eval", dont_inherit=True), names)
-    return outputs.draw([{"output_type": "display_data", "data": {"text/html": value._repr_html_()}}])
+    value: Any = eval(
+        compile(ast.Expression(last.value), f"{NAME}.py", "eval", dont_inherit=True), names
+    )
+    return outputs.draw(
+        [{"output_type": "display_data", "data": {"text/html": value._repr_html_()}}]
+    )
 
 
 def cell(source: str, drawn: Drawn) -> str:
@@ -39,5 +43,7 @@ def cell(source: str, drawn: Drawn) -> str:
 def key(source: str) -> str:
     """What the drawing depends on; while it stays, what was drawn stays, times and all."""
     parts = [source, version("fastapi"), version("sqlalchemy")]
-    parts += [Path(module.__file__ or "").read_text(encoding="utf-8") for module in (picture, trace)]
+    parts += [
+        Path(module.__file__ or "").read_text(encoding="utf-8") for module in (picture, trace)
+    ]
     return _KEY.format(hashlib.sha256("\0".join(parts).encode()).hexdigest())

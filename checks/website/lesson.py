@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import packages_distributions
@@ -193,22 +194,32 @@ def read(lesson: course.Lesson) -> Content:
     return Content(lesson, tuple(_cell(one, two) for one, two in zip(shipped, solved, strict=True)))
 
 
-def missing_imports(source: str, before: list[str]) -> list[str]:
-    """The imports of earlier cells that a cell uses without importing them itself."""
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a cell takes from the cells above it.
+
+    Attributes:
+        imports: The import statements that it uses.
+        names: Other names, as models.
+    """
+
+    imports: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def needs(source: str, before: Iterable[str]) -> Needs:
+    """What a cell uses and does not define itself."""
     tree = _parsed(source)
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    own = {alias for node in ast.walk(tree) for alias in _aliases(node)}
-    wanted: dict[str, str] = {}
+    loaded = {one.id for one in ast.walk(tree) if isinstance(one, ast.Name)}
+    free = loaded - _bound(tree) - set(dir(builtins))
+    above: dict[str, str] = {}
     for earlier in before:
         for node in _parsed(earlier).body:
-            if isinstance(node, ast.Import):
-                for one in node.names:
-                    bound = (one.asname or one.name).partition(".")[0]
-                    wanted[bound] = f"import {ast.unparse(one)}"
-            elif isinstance(node, ast.ImportFrom):
-                for one in node.names:
-                    wanted[one.asname or one.name] = f"from {node.module} import {ast.unparse(one)}"
-    return sorted({wanted[name] for name in used - own if name in wanted})
+            above |= _imports(node)
+    return Needs(
+        tuple(sorted({above[name] for name in free if name in above})),
+        tuple(sorted(name for name in free if name not in above)),
+    )
 
 
 def _notebook(path: Path) -> list[dict[str, Any]]:
@@ -263,22 +274,41 @@ def _imported(node: ast.AST) -> list[str]:
     return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
-def _aliases(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [(one.asname or one.name).partition(".")[0] for one in node.names]
-    return []
+def _imports(node: ast.AST) -> dict[str, str]:
+    """The names that an import statement binds, each with an import of its own."""
+    if isinstance(node, ast.Import):
+        return {_alias(one): f"import {ast.unparse(one)}" for one in node.names}
+    if isinstance(node, ast.ImportFrom):
+        return {_alias(one): f"from {node.module} import {ast.unparse(one)}" for one in node.names}
+    return {}
+
+
+def _alias(one: ast.alias) -> str:
+    return (one.asname or one.name).partition(".")[0]
+
+
+def _bound(tree: ast.AST) -> set[str]:
+    """Every name that the code binds somewhere: good enough for cells, which are small."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        names |= _imports(node).keys()
+        if isinstance(node, _DEFINITIONS):
+            names.add(node.name)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            names.add(node.id)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            names.add(node.name)
+    return names
 
 
 def _bound_from(node: ast.Import | ast.ImportFrom, modules: set[str]) -> set[str]:
     """The names that an import binds from some modules."""
     if isinstance(node, ast.ImportFrom):
         inside = (node.module or "").partition(".")[0] in modules
-        return {one.asname or one.name for one in node.names} if inside else set()
-    return {
-        (one.asname or one.name).partition(".")[0]
-        for one in node.names
-        if one.name.partition(".")[0] in modules
-    }
+        return set(_imports(node)) if inside else set()
+    return {_alias(one) for one in node.names if one.name.partition(".")[0] in modules}
 
 
 def _names(node: ast.AST) -> set[str]:

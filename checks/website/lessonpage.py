@@ -89,7 +89,7 @@ def lesson_cards(contents: Iterable[Content], up: str = "lessons/") -> str:
     cards = [
         f"-   **[{one.heading}]({up}{one.lesson.name}.md)**\n\n"
         f"    {' '.join(one.promise.split())}\n\n"
-        f"    <span class=\"de-soft\">{_size(one)}</span>"
+        f'    <span class="de-soft">{_size(one)}</span>'
         for one in contents
     ]
     return '<div class="de-lessons" markdown="1">\n\n' + "\n\n".join(cards) + "\n\n</div>"
@@ -104,8 +104,8 @@ def _facts(content: Content) -> str:
     name = content.lesson.name
     return (
         "".join(lines)
-        + f"</p>\n\n[Download the notebook]({name}.ipynb){{ .md-button download=\"{name}.ipynb\" }} "
-        f"[The solved one]({name}.solved.ipynb){{ .md-button download=\"{name}.solved.ipynb\" }}\n"
+        + f'</p>\n\n[Download the notebook]({name}.ipynb){{ .md-button download="{name}.ipynb" }} '
+        f'[The solved one]({name}.solved.ipynb){{ .md-button download="{name}.solved.ipynb" }}\n'
         "{ .de-buttons }"
     )
 
@@ -254,5 +254,3 @@ def _for_browser(content: Content) -> list[dict[str, Any]]:
         for cell in content.cells
         if cell.role != "prose"
     ]
-
-

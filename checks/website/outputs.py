@@ -91,8 +91,8 @@ def _picture(content: str, suffix: str, drawn: Drawn, up: str) -> str:
 
 
 def _line(html: str) -> str:
-    """The same HTML without line breaks: Markdown takes one line of it as it is."""
-    return html.replace("\r", "").replace("\n", "&#10;")
+    """The same HTML without line breaks and tabs: Markdown takes one line of it as it is."""
+    return html.replace("\r", "").replace("\n", "&#10;").replace("\t", "&#9;")
 
 
 def _joined(value: Any) -> str:

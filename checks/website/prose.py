@@ -64,8 +64,12 @@ def _heading(line: str, deeper: int) -> str:
 
 
 def _is_paragraph(line: str, item: re.Match[str]) -> bool:
-    """Whether a list that begins here would be taken as a part of the paragraph above it."""
-    return bool(line.strip()) and not _ITEM.match(line) and not line[0].isspace() and not item[1]
+    """Whether a list that begins here would be taken as a part of the paragraph above it.
+
+    Only bullets and a 1 begin one there: a line may well start with "503. Retry only ...".
+    """
+    begins = not item[1] and (not item[2][0].isdigit() or item[2][:-1] == "1")
+    return begins and bool(line.strip()) and not _ITEM.match(line) and not line[0].isspace()
 
 
 def _indented(line: str) -> str:

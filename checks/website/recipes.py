@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from checks.website import prose
-from checks.website.lesson import Content, missing_imports
+from checks.website.lesson import Content, needs
 from checks.website.lessonpage import front_matter
 from checks.website.outputs import Drawn
 
@@ -18,13 +18,15 @@ class Recipe:
     Attributes:
         content: Its lesson.
         cell: The id of its cell.
-        code: The whole of it, runnable on its own.
+        code: What ran, with the imports that stand further up in the lesson.
+        stands_on: Names of the lesson that it uses, as models.
         saying: The prose above it in the lesson.
     """
 
     content: Content
     cell: str
     code: str
+    stands_on: tuple[str, ...]
     saying: str
 
 
@@ -37,9 +39,9 @@ def find(content: Content) -> list[Recipe]:
         if cell.role == "prose":
             saying = cell.shipped
         elif "recipe" in cell.tags:
-            above = missing_imports(cell.solved, before)
-            code = "\n".join([*above, cell.solved]) if above else cell.solved
-            found.append(Recipe(content, cell.id, code, _below_heading(saying)))
+            needed = needs(cell.solved, before)
+            code = "\n".join([*needed.imports, cell.solved])
+            found.append(Recipe(content, cell.id, code, needed.names, _below_heading(saying)))
         if cell.role != "prose":
             before.append(cell.solved)
     return found
@@ -58,8 +60,8 @@ def page(contents: Iterable[Content], drawn: dict[str, dict[str, Drawn]]) -> str
             "Copy-ready code from each lesson: whole, typed, run, and never retyped.",
         ),
         "# Recipes",
-        "The code to take home. Each block is a whole file; it was run when its lesson was built, "
-        "and this page is made from what ran. The lesson says why it looks as it does.",
+        "The code to take home. Each block was run when its lesson was built, and this page is "
+        "made from what ran. The lesson says why it looks as it does.",
     ]
     for content in contents:
         for recipe in find(content):
@@ -68,15 +70,22 @@ def page(contents: Iterable[Content], drawn: dict[str, dict[str, Drawn]]) -> str
             blocks += [
                 f"## {content.heading} {{ #{lesson.name.replace('_', '-')} }}",
                 recipe.saying,
-                f"From [lesson {lesson.number}](lessons/{lesson.name}.md#cell-{recipe.cell}).",
+                f"From [lesson {lesson.number}](lessons/{lesson.name}.md#cell-{recipe.cell}). "
+                + _standing(recipe),
                 prose.fence(recipe.code, title=f"{lesson.slug}.py"),
             ]
             if shown.html:
                 blocks.append(
-                    '<div class="de-output"><p class="de-soft">Run, it says:</p>'
-                    f"{shown.html}</div>"
+                    f'<div class="de-output"><p class="de-soft">Run, it says:</p>{shown.html}</div>'
                 )
     return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _standing(recipe: Recipe) -> str:
+    if not recipe.stands_on:
+        return "It is whole: a file of its own."
+    named = ", ".join(f"`{name}`" for name in recipe.stands_on)
+    return f"It stands on the lesson's {named}: put yours in their place."
 
 
 def _below_heading(source: str) -> str:
