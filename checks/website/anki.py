@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import genanki
+
+from checks.website import files
 
 _MODEL = 1_608_203_417  # any number, and always this one: Anki knows a note's type by it
 _STYLE = """
@@ -77,8 +80,10 @@ def write(path: Path, lessons: Sequence[Lesson]) -> None:
                 )
             )
         decks.append(deck)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    genanki.Package(decks).write_to_file(str(path))
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / path.name
+        genanki.Package(decks).write_to_file(str(made))
+        files.write(path, made.read_bytes())
 
 
 def _number(name: str) -> int:

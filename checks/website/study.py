@@ -23,7 +23,7 @@ from pygments.lexers import PythonLexer
 from checks import course
 from checks.authoring import master
 from checks.errors import CourseError
-from checks.website import anki, bundle, computed, scheduler
+from checks.website import anki, bundle, computed, files, scheduler
 
 DECK = "dog-eared.apkg"
 
@@ -258,11 +258,8 @@ def write(root: Path, docs: Path) -> Path:
         "parts": list(dict.fromkeys(lesson.part for lesson in lessons)),
         "lessons": [_lesson(material, answers) for material in materials],
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
     anki.write(deck, [_notes(one) for one in data["lessons"]])
-    target.write_text(
-        json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n"
-    )
+    files.write(target, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
     return target
 
 

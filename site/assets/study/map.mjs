@@ -44,14 +44,24 @@ mount("study-map", async (place, { lessons }) => {
   }, { passive: false });
   addEventListener("resize", size);
   subscribe(draw);
-  draw();
-  if (frame.clientWidth < 600) { zoom = 0.9; size(); } // readable on a phone; the rest is a swipe away
+  const first = draw();
+  if (frame.clientWidth < 600) begin(first);
 
   function draw() {
     const tree = arrange(grow(lessons, load().attempts));
     frame.replaceChildren(picture(tree));
     list.replaceChildren(element("summary", {}, "The same as a list"), outline(tree));
     size();
+    return tree;
+  }
+
+  /** On a phone: large enough to read, at the lesson where one goes on; the rest is a swipe away. */
+  function begin(tree) {
+    zoom = 0.9;
+    size();
+    const all = tree.children.flatMap((part) => part.children);
+    const { x, y } = all.find((one) => one.state !== "passed") ?? all[0];
+    frame.scrollTo(x * zoom, y * zoom - frame.clientHeight / 2);
   }
 
   function zoomBy(factor) {
