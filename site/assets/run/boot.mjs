@@ -26,7 +26,7 @@ function equip(cell, number) {
     const act = (what) => async () => (await loaded())[what](cell.id);
     bar.append(
       button(`Run cell ${number}`, "▶ Run", act("run")),
-      button(`Run all cells above cell ${number}, and it`, "⇈ Run to here", act("runTo")),
+      button(`Run to here: run all cells above cell ${number}, and it`, "⇈ Run to here", act("runTo")),
       button(`Edit cell ${number}`, "Edit", act("edit")),
     );
     if (cell.role === "check" && cell.exercise)
