@@ -25,7 +25,7 @@ from checks.journal import Journal, Standing
 from checks.tests import pages
 from checks.tests.conftest import require
 from checks.verdict import Status, Verdict
-from checks.website import anki, computed, study
+from checks.website import anki, bundle, computed, study
 
 LESSONS = course.catalogue()
 
@@ -645,6 +645,64 @@ def test_progress_goes_out_to_a_file_and_into_another_browser(
     other.get_by_label("Import from a file").set_input_files(file)
     expect(other.get_by_text("This is not a progress file")).to_be_visible()
     other.context.close()
+
+
+@pytest.mark.browser
+def test_a_file_that_lies_breaks_no_page_and_leads_nowhere_else(page: Page, address: str) -> None:
+    store = {
+        "version": 1,
+        "attempts": [{"exercise": "00.opening_hours", "status": "passed", "at": "soon"}, None],
+        "cards": {"00.in_process": 5, "00.timeline": {"due": "x"}},
+        "scores": [None, {"score": "many"}],
+        "bookmarks": [
+            None,
+            {"page": "javascript:alert(1)", "anchor": "", "title": "Elsewhere", "at": ""},
+            {"page": "//elsewhere.test/", "anchor": "x", "title": "<img src=x>", "at": ""},
+        ],
+        "last": {"page": "https://elsewhere.test/", "anchor": "", "at": ""},
+    }
+    keep(page, address, store)
+    for name in ("progress", "cards", "challenge", "map", "certificate"):
+        page.goto(f"{address}study/{name}/")
+        expect(page.locator(".study")).not_to_contain_text("Loading")
+        expect(page.get_by_role("alert")).to_have_count(0)
+        links = page.locator(".study a").evaluate_all(
+            "all => all.map(one => String(one.href.baseVal ?? one.href))"
+        )
+        assert all(link.startswith(address) for link in links)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_study_pages_are_for_everybody(chromium: Browser, address: str, scheme: Any) -> None:
+    axe = bundle.node_modules(course.root()) / "axe-core" / "axe.min.js"
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+
+    def look() -> None:
+        page.evaluate(axe.read_text(encoding="utf-8"))
+        found = page.evaluate("axe.run('.study')")
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+
+    keep(page, address, all_passed())
+    for name in ("progress", "cards", "challenge", "map", "certificate"):
+        page.goto(f"{address}study/{name}/")
+        expect(page.locator(".study")).not_to_contain_text("Loading")
+        look()
+        if name == "cards":
+            page.keyboard.press("Space")
+            look()
+        if name == "challenge":
+            page.get_by_role("button", name="Start").click()
+            for _ in range(12):
+                look()
+                page.keyboard.press("1")
+                look()
+                page.keyboard.press("Enter")
+            look()
+    context.close()
 
 
 @pytest.mark.browser

@@ -43,13 +43,18 @@ mount("study-cards", async (place, { lessons }) => {
     return some.flatMap((one) => one.cards.map((card) => ({ ...card, lesson: one.lesson })));
   }
 
+  /** The state of a card as FSRS wrote it; undefined where it was never seen. */
+  function known(id) {
+    const state = load().cards[id];
+    return Date.parse(state?.due) && Number.isFinite(state.stability) ? state : undefined;
+  }
+
   /** What is due now, what is new, and what is still being learned and may come early. */
   function piles() {
-    const kept = load().cards ?? {};
     const now = Date.now();
     const piles = { due: [], fresh: [], soon: [], later: [] };
     for (const card of cardsOf(chosen)) {
-      const state = kept[card.id];
+      const state = known(card.id);
       const due = state && new Date(state.due).getTime();
       if (!state) piles.fresh.push(card);
       else if (due <= now) piles.due.push([due, card]);
@@ -109,15 +114,17 @@ mount("study-cards", async (place, { lessons }) => {
   function rate(name) {
     const { card } = scheduler.repeat(stateOf(showing), new Date())[fsrs.Rating[name]];
     const id = showing.id;
-    update((state) => {
-      state.cards = { ...state.cards, [id]: JSON.parse(JSON.stringify(card)) };
+    const kept = update((state) => {
+      state.cards[id] = card;
     });
-    said.textContent = `${name}: it comes again in ${span(new Date(card.due) - Date.now())}.`;
+    said.textContent = kept
+      ? `${name}: it comes again in ${span(new Date(card.due) - Date.now())}.`
+      : "This browser keeps nothing, so cards cannot be scheduled. Allow this site to store data.";
     next();
   }
 
   function stateOf(card) {
-    return load().cards?.[card.id] ?? fsrs.createEmptyCard();
+    return known(card.id) ?? fsrs.createEmptyCard();
   }
 
   function onKey(event) {

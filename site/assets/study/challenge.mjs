@@ -1,6 +1,6 @@
 // The speed challenge: questions that get harder, a clock, and the best scores.
 import { load, update } from "../run/store.mjs";
-import { address, element, isFree, lessonChoice, many, mount } from "./shared.mjs";
+import { address, element, isFree, lessonChoice, many, mount, scoresIn } from "./shared.mjs";
 
 const SECONDS = { 1: 20, 2: 30, 3: 45 }; // for a question of this level; code takes time to read
 const MOST = 12; // questions in a run
@@ -35,7 +35,7 @@ mount("study-challenge", async (place, { lessons }) => {
   }
 
   function best() {
-    const kept = (load().scores ?? []).filter((one) => one.lesson === chosen);
+    const kept = scoresIn(load()).filter((one) => one.lesson === chosen);
     kept.sort((a, b) => b.score - a.score || (a.at < b.at ? -1 : 1));
     if (!kept.length) return [element("p", {}, "No score yet. The first one is a record by default.")];
     return [
@@ -76,7 +76,7 @@ mount("study-challenge", async (place, { lessons }) => {
             element("kbd", {}, String(number + 1)), " ", element("span", { html: option.html })))),
       element("div", { class: "study-verdict", "aria-live": "polite" }),
     );
-    for (const code of place.querySelectorAll(".study-code pre")) code.tabIndex = 0;
+    for (const code of place.querySelectorAll(".study-code code")) code.tabIndex = 0; // it scrolls
     place.querySelector(".study-question").focus();
     clearInterval(timer);
     if (!clocked) return;
@@ -135,12 +135,12 @@ mount("study-challenge", async (place, { lessons }) => {
 
   function finish() {
     const { score, right, questions, asked } = run;
-    const before = Math.max(0, ...(load().scores ?? [])
+    const before = Math.max(0, ...scoresIn(load())
       .filter((one) => one.lesson === chosen).map((one) => one.score));
     update((state) => {
       const made = { at: new Date().toISOString(), lesson: chosen, score, right,
         of: questions.length, clock: clocked };
-      state.scores = [...(state.scores ?? []), made];
+      state.scores.push(made);
     });
     run = null;
     const missed = asked.filter((one) => !one.right);

@@ -1,6 +1,6 @@
 // The mind map: the whole course from the catalogue, each node a link, coloured by progress.
 import { load, subscribe } from "../run/store.mjs";
-import { address, element, mount, passes } from "./shared.mjs";
+import { address, element, mount, passes, tries } from "./shared.mjs";
 
 const SVG = "http://www.w3.org/2000/svg";
 const COLUMNS = [0, 150, 430, 660]; // course, part, lesson, exercise
@@ -88,7 +88,7 @@ mount("study-map", async (place, { lessons }) => {
 /** The course as a tree: course, parts, lessons, exercises, each with where it leads. */
 function grow(lessons, attempts) {
   const passed = passes(attempts);
-  const tried = new Set(attempts.map((one) => one.exercise));
+  const tried = tries(attempts);
   const parts = [...new Set(lessons.map((one) => one.part))].map((title) => ({
     title,
     children: lessons.filter((one) => one.part === title).map((lesson) => ({

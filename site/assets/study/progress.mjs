@@ -1,6 +1,6 @@
 // How far the reader has come, where they stopped, what they marked; out to a file and back.
 import { exported, imported, load, subscribe, update } from "../run/store.mjs";
-import { address, element, many, mount, passes, save } from "./shared.mjs";
+import { address, element, many, mount, passes, save, scoresIn, tries } from "./shared.mjs";
 
 mount("study-progress", async (place, { lessons }) => {
   const said = element("p", { role: "status", class: "study-said" });
@@ -30,7 +30,7 @@ mount("study-progress", async (place, { lessons }) => {
   function draw() {
     const store = load();
     const passed = passes(store.attempts);
-    const tried = new Set(store.attempts.map((one) => one.exercise));
+    const tried = tries(store.attempts);
     const all = lessons.flatMap((one) => one.exercises);
     const done = all.filter((one) => passed.has(one.exercise));
     shown.replaceChildren(
@@ -72,9 +72,11 @@ mount("study-progress", async (place, { lessons }) => {
       })));
   }
 
-  function cards({ cards: kept, scores }) {
+  function cards(store) {
+    const { cards: kept } = store;
+    const scores = scoresIn(store);
     const ids = lessons.flatMap((one) => one.cards.map((card) => card.id));
-    const seen = ids.filter((id) => kept[id]);
+    const seen = ids.filter((id) => Date.parse(kept[id]?.due));
     const due = seen.filter((id) => new Date(kept[id].due) <= new Date());
     const best = Math.max(0, ...scores.map((one) => one.score));
     return element("p", {},
@@ -84,7 +86,8 @@ mount("study-progress", async (place, { lessons }) => {
       element("a", { href: address({ page: "study/challenge/" }) }, "To the challenge"), ".");
   }
 
-  function bookmarks({ bookmarks: kept }) {
+  function bookmarks(store) {
+    const kept = store.bookmarks.filter((one) => typeof one?.title === "string");
     if (!kept.length) return element("p", {}, "None yet. In a lesson, the star beside a heading sets one.");
     return element("ul", {}, ...kept.map((one) =>
       element("li", {}, element("a", { href: address(one) }, one.title), " ",

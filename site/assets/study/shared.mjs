@@ -10,9 +10,10 @@ export async function course() {
   return answer.json();
 }
 
-/** The address of a page, or of a heading on it. */
+/** The address of a page, or of a heading on it; never one outside this site, whatever a file says. */
 export function address({ page, anchor }) {
-  return new URL(anchor ? `${page}#${anchor}` : page, root).href;
+  const { href } = new URL(anchor ? `${page}#${anchor}` : page, root);
+  return href.startsWith(root.href) ? href : root.href;
 }
 
 /**
@@ -34,11 +35,13 @@ export function element(tag, properties = {}, ...children) {
 /** First pass and best points of each exercise that has passed, by its id. */
 export function passes(attempts) {
   const found = new Map();
-  for (const one of attempts) {
+  const whole = attempts.filter((one) => Date.parse(one?.at) && Number.isFinite(one.points));
+  for (const one of whole) {
     const at = found.get(one.exercise);
-    if (one.status === "passed" && (!at || one.at < at.at)) found.set(one.exercise, { at: one.at });
+    if (one.status === "passed" && (!at || Date.parse(one.at) < Date.parse(at.at)))
+      found.set(one.exercise, { at: one.at });
   }
-  for (const one of attempts) {
+  for (const one of whole) {
     const at = found.get(one.exercise);
     if (at) at.points = Math.max(at.points ?? 0, one.points);
   }
@@ -65,11 +68,21 @@ export function isFree(event) {
   return !field && !event.ctrlKey && !event.metaKey && !event.altKey;
 }
 
+/** The exercises that were tried. */
+export function tries(attempts) {
+  return new Set(attempts.map((one) => one?.exercise));
+}
+
 /** Gives something to save as a file. */
 export function save(name, type, content) {
   const url = URL.createObjectURL(new Blob([content], { type }));
   element("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+/** Runs of the speed challenge that were kept, whatever else a file brought along. */
+export function scoresIn({ scores }) {
+  return scores.filter((one) => Number.isFinite(one?.score) && Date.parse(one.at));
 }
 
 export function many(number, one, several = `${one}s`) {
