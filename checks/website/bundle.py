@@ -15,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from checks import course
@@ -43,8 +43,10 @@ _CHECKS = (
 # and lexers of languages other than the two that are shown.
 _LEFT_OUT = ("sqlalchemy/testing/", "alembic/testing/", "mako/testing/", "pygments/styles/")
 _NOT_READ = (".c", ".pyi", ".pyx", ".pxd", ".h", ".typed")
-_LEXERS = ("__init__", "_mapping", "sql", "python", "_tsql_builtins", "_mysql_builtins")
-_LEXERS += ("_postgres_builtins", "_sql_builtins", "_googlesql_builtins", "_sqlite_builtins")
+_LEXERS = (
+    *("__init__", "_mapping", "sql", "python", "_tsql_builtins", "_mysql_builtins"),
+    *("_postgres_builtins", "_sql_builtins", "_googlesql_builtins"),
+)
 _METADATA = ("METADATA", "entry_points.txt")
 
 
@@ -67,6 +69,21 @@ class Bundle:
     changed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """What the page reads first: which bundle this is, and how much there is to load.
+
+    Attributes:
+        key: Of everything that went into it.
+        download: Bytes that a reader loads, compressed.
+        files: Bytes of each file as it lies there.
+    """
+
+    key: str
+    download: int
+    files: dict[str, int]
+
+
 def write(root: Path, docs: Path) -> Bundle:
     """Make `generated/run/` below the site's sources; at once where nothing has changed.
 
@@ -80,8 +97,8 @@ def write(root: Path, docs: Path) -> Bundle:
     folder = docs / "generated" / "run"
     key = _key(root)
     made = _made(folder / "manifest.json")
-    if made and made["key"] == key:
-        return Bundle(folder, int(made["download"]), changed=False)
+    if made and made.key == key:
+        return Bundle(folder, made.download, changed=False)
     packages, wheels = node_modules(root), _wheels(root)
     with tempfile.TemporaryDirectory() as scratch:
         content = {
@@ -97,12 +114,9 @@ def write(root: Path, docs: Path) -> Bundle:
             f"What a reader has to load has grown to {download / 1e6:.1f} MB, over "
             f"{_BUDGET / 1e6:.0f} MB. Leave out what no lesson needs, in checks/website/bundle.py."
         )
-    manifest = {
-        "key": key,
-        "download": download,
-        "files": {name: {"bytes": len(data)} for name, data in content.items()},
-    }
-    files.keep_only(folder, {**content, "manifest.json": json.dumps(manifest, indent=1) + "\n"})
+    manifest = _Manifest(key, download, {name: len(data) for name, data in content.items()})
+    text = json.dumps(asdict(manifest), indent=1) + "\n"
+    files.keep_only(folder, {**content, "manifest.json": text})
     return Bundle(folder, download, changed=True)
 
 
@@ -140,13 +154,17 @@ def _wheels(root: Path) -> list[Path]:
         target += ["--abi", f"cp{_PYTHON.replace('.', '')}"]
         for platform in _PLATFORMS:
             target += ["--platform", platform]
-        _run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-            + ["--no-deps", "--only-binary=:all:", "--require-hashes", *target]
-            + ["--dest", str(place), "--requirement", str(pins)],
-            root,
-            "pip could not download",
-        )
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
+        command += ["--no-deps", "--only-binary=:all:", "--require-hashes", *target]
+        command += ["--dest", str(place), "--requirement", str(pins)]
+        _run(command, root, "pip could not download")
         (place / "complete").touch()
     return sorted(place.glob("*.whl"))
 
@@ -256,12 +274,12 @@ def _digest(parts: Iterator[bytes] | Sequence[bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _made(manifest: Path) -> Mapping[str, object] | None:
+def _made(path: Path) -> _Manifest | None:
+    """What was made before, where all of it is still there."""
     try:
-        found = json.loads(manifest.read_bytes())
-        whole = all((manifest.parent / name).exists() for name in found["files"])
-        return found if whole and {"key", "download"} <= set(found) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        found = _Manifest(**json.loads(path.read_bytes()))
+        return found if all((path.parent / name).exists() for name in found.files) else None
+    except (OSError, ValueError, TypeError):
         return None
 
 

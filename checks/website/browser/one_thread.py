@@ -20,9 +20,6 @@ from typing import Any, cast
 
 from checks.website.browser import greenlets
 
-IN_A_PAGE = sys.platform == "emscripten"
-
-
 class _Clock:
     """What a loop without input or output waits on: the time until its next timer."""
 
@@ -184,10 +181,9 @@ class _NoThread:
 
 def install() -> None:
     """Put the stand-ins in place."""
-    if IN_A_PAGE:
-        # The page's own sleep gives way to the browser, on whatever loop happens to be current.
-        time.sleep = getattr(time.sleep, "__wrapped__", time.sleep)
-        sys.modules["greenlet"] = cast(Any, greenlets)
+    # A page's own sleep gives way to the browser, on whatever loop happens to be current.
+    time.sleep = getattr(time.sleep, "__wrapped__", time.sleep)
+    sys.modules["greenlet"] = cast(Any, greenlets)
 
     from_thread = cast(Any, importlib.import_module("anyio.from_thread"))
     from_thread.start_blocking_portal = start_blocking_portal

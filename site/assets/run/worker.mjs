@@ -62,7 +62,7 @@ async function boot({ base, kept }) {
   const started = performance.now();
   const manifest = await (await plainFetch(new URL("manifest.json", base), { cache: "no-cache" })).json();
   const { key } = manifest;
-  sizes = Object.fromEntries(Object.entries(manifest.files).map(([name, { bytes }]) => [name, bytes]));
+  sizes = { ...manifest.files };
   delete sizes["editor.mjs"]; // comes with the first click into a cell
   self.fetch = countingFetch(base, key);
 
