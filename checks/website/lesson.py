@@ -21,7 +21,7 @@ from checks.website import prose
 Role = Literal["prose", "code", "exercise", "check"]
 
 _WORDS_A_MINUTE = 220
-_LINES_A_MINUTE = 14  # of code, read and run rather than skimmed
+_LINES_A_MINUTE = 25  # of code
 _LONGEST_DESCRIPTION = 160
 
 # What has a say in how the stored outputs came out, by the name it is known by.
