@@ -22,7 +22,7 @@ from checks.authoring import scaffold
 from checks.doctor import find_chromium
 from checks.errors import CourseError
 from checks.journal import Journal, Standing
-from checks.tests import pages
+from checks.tests import servers
 from checks.tests.conftest import require
 from checks.verdict import Status, Verdict
 from checks.website import anki, bundle, computed, study
@@ -78,6 +78,7 @@ def test_the_sample_of_study_data_is_whole() -> None:
         (lambda text: text.replace("level = 1", "level = 4"), "quiz.0.level"),
         (lambda text: text.replace("It is `this`", "It is <b>this</b>"), "outside backticks"),
         (lambda text: text.replace("because", "reason"), "quiz.0.because"),
+        (lambda text: text.replace("It is `", r"Well.\n\nIt is `"), "several paragraphs"),
         (lambda text: text.replace(CARD.format(number=0), ""), "at least 5"),
         (lambda text: text.replace('"00.card_1"', '"card 1"'), "cards.1.id"),
         (lambda text: text + "[[", "is not TOML"),
@@ -151,6 +152,13 @@ def test_each_question_has_one_right_answer_and_none_twice(data: dict[str, Any])
         options = [one["html"] for one in question["options"]]
         assert len(set(options)) == len(options) >= 3
         assert sum(one["right"] for one in question["options"]) == 1
+
+
+def test_every_text_is_one_paragraph_whatever_it_begins_with(data: dict[str, Any]) -> None:
+    """`4. Deleting` is a heading's title, no list."""
+    text = json.dumps(data)
+    assert "4. Deleting" in text
+    assert not re.search(r"<(p|ol|ul|li|h\d|blockquote)\b", text)
 
 
 def test_ids_are_nobody_elses(data: dict[str, Any]) -> None:
@@ -398,7 +406,7 @@ def chromium(built: Path) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def address(built: Path) -> Iterator[str]:
-    with pages.served(built.parent) as server:
+    with servers.static(built.parent) as server:
         yield f"{server}/{built.name}/"
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import markdown
+from markdown.blockprocessors import ParagraphProcessor
+from markdown.util import Registry
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -38,6 +40,8 @@ def _in_words(text: str) -> str:
     prose = re.sub(r"`[^`]*`", "", text)
     if "<" in prose:
         raise ValueError("has a `<` outside backticks; these texts are Markdown without HTML")
+    if "\n\n" in text:
+        raise ValueError("has several paragraphs; say it in one")
     return text
 
 
@@ -404,8 +408,12 @@ def _plain(title: str) -> str:
 
 
 def _inline(text: str) -> str:
-    made: str = markdown.markdown(text)
-    return made.removeprefix("<p>").removesuffix("</p>") if made.count("<p>") == 1 else made
+    """One paragraph of Markdown as HTML, without the paragraph: `4. Deleting` is no list here."""
+    reader = markdown.Markdown()
+    reader.parser.blockprocessors = Registry()
+    reader.parser.blockprocessors.register(ParagraphProcessor(reader.parser), "paragraph", 10)
+    made: str = reader.convert(text)
+    return made.removeprefix("<p>").removesuffix("</p>")
 
 
 def _code(source: str) -> str:
