@@ -63,7 +63,7 @@ def try_it(engine: Engine) -> str:
 # %% [markdown]
 # **Predict.** The table is made one line before it is read, on the same engine. Does the endpoint find it?
 
-# %% tags=["recorded"]
+# %%
 try_it(create_engine("sqlite://"))
 
 # %% [markdown]
@@ -75,7 +75,7 @@ try_it(create_engine("sqlite://"))
 # Two settings are offered for this in every forum. `check_same_thread=False` tells the driver to stop refusing.
 # `StaticPool` tells SQLAlchemy to have one connection and give it to everybody. **Predict** which is needed:
 
-# %% tags=["recorded"]
+# %%
 loose = {"check_same_thread": False}
 print("check_same_thread=False:", try_it(create_engine("sqlite://", connect_args=loose)))
 print("StaticPool:             ", try_it(create_engine("sqlite://", poolclass=StaticPool)))

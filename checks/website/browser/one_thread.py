@@ -17,15 +17,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
-from checks.website.browser import greenlets
+from checks.errors import StandstillError
+from checks.website.browser import greenlets, threads
+
 
 class _Clock:
     """What a loop without input or output waits on: the time until its next timer."""
 
     def select(self, timeout: float | None) -> Sequence[Any]:
         if timeout is None:
-            raise RuntimeError(
+            raise StandstillError(
                 "Everything waits for something else, and there is no other thread to bring it."
             )
         if timeout > 0:
@@ -41,6 +44,7 @@ class NestedLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._selector = _Clock()
+        self._thread = threads.new()
 
     def _process_events(self, events: Sequence[Any]) -> None: ...
 
@@ -54,7 +58,8 @@ class NestedLoop(asyncio.BaseEventLoop):
             asyncio.tasks._leave_task(outer, task)
         asyncio._set_running_loop(None)
         try:
-            self.run_until_complete(asyncio.wrap_future(future, loop=self))
+            with threads.inside(self._thread):
+                self.run_until_complete(asyncio.wrap_future(future, loop=self))
         except BaseException:
             if not future.done():  # its own failure is for whoever asks for its result
                 raise
@@ -137,6 +142,9 @@ def _wait(futures: Iterable[Future[Any]]) -> None:
             cast(PortalFuture, future).loop.drive(future)
 
 
+_workers: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
+
+
 async def _run_here(
     backend: Any,
     function: Callable[..., Any],
@@ -146,16 +154,21 @@ async def _run_here(
 ) -> Any:
     """Stand in for AnyIO's worker threads: an `async` step aside, then the call, in place."""
     await backend.checkpoint()
-    return contextvars.copy_context().run(function, *args)
+    with threads.inside(_workers.setdefault(asyncio.get_running_loop(), threads.new())):
+        return contextvars.copy_context().run(function, *args)
 
 
 class _QueueThatActs:
     """Stand in for the queue of aiosqlite: what is put in is done at once."""
 
+    def __init__(self) -> None:
+        self._thread = threads.new()
+
     def put_nowait(self, item: tuple[Any, Callable[[], Any]]) -> None:
         future, function = item
         try:
-            value = function()
+            with threads.inside(self._thread):
+                value = function()
         except BaseException as error:
             if future is None:
                 raise
@@ -184,6 +197,7 @@ def install() -> None:
     # A page's own sleep gives way to the browser, on whatever loop happens to be current.
     time.sleep = getattr(time.sleep, "__wrapped__", time.sleep)
     sys.modules["greenlet"] = cast(Any, greenlets)
+    threads.install()
 
     from_thread = cast(Any, importlib.import_module("anyio.from_thread"))
     from_thread.start_blocking_portal = start_blocking_portal
