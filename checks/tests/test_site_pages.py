@@ -219,11 +219,11 @@ def test_every_page_introduces_itself(site: Site) -> None:
             continue
         assert page.meta["viewport"]
         assert page.meta["og:title"]
-        assert page.meta["og:image"].endswith("assets/card.png")
+        assert page.meta["og:image"].endswith("assets/social.png")
         descriptions[address] = page.meta["description"]
         assert page.meta["og:description"] == page.meta["description"]
     assert len(set(descriptions.values())) == len(descriptions)
-    assert (site.folder / "assets" / "card.png").stat().st_size < 200_000
+    assert (site.folder / "assets" / "social.png").stat().st_size < 200_000
     assert (site.folder / "sitemap.xml").is_file()
 
 

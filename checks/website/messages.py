@@ -18,6 +18,7 @@ TABLE = "Messages met"
 
 _ROW = re.compile(r"^\|(.+)\|(.+)\|\s*$")
 _QUOTED = re.compile(r"`([^`]+)`")
+_LONGEST = 400  # characters of a line worth quoting
 _FIELDS = {"message", "means", "cause", "cure"}
 
 
@@ -118,7 +119,7 @@ def _entry(one: Met, known: Remedy | None) -> str:
         lines.append("Also: " + ", ".join(f"`{word}`" for word in words))
     # The one that says most, since lessons print messages in parts as well.
     exact = max((line for _, _, line in one.seen), key=len, default="")
-    if exact:
+    if exact not in ("", said):
         listed = escape(exact, quote=False)
         lines.append(f'<pre class="de-raised" tabindex="0">{listed}</pre>')
     if known:
@@ -159,5 +160,7 @@ def _seen(message: str, contents: Iterable[Content]) -> Iterator[tuple[Content, 
                 continue
             printed = [one for one in cell.outputs if "text/html" not in one.get("data", {})]
             for line in "\n".join(map(outputs.text, printed)).splitlines():
-                if pattern.search(line) and len(line) < 400:
-                    yield content, cell.id, line.strip()
+                if (found := pattern.search(line)) and len(line) < _LONGEST:
+                    # What a lesson prints before a message is no part of it.
+                    start = line.find(kind)
+                    yield content, cell.id, line[start if start >= 0 else found.start() :].strip()
