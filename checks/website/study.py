@@ -245,9 +245,9 @@ def write(root: Path, docs: Path) -> Path:
         The JSON file.
 
     Raises:
-        StudyError: a lesson's data does not hold.
+        StudyError: a lesson has no data, or they do not hold.
     """
-    lessons = [one for one in course.catalogue(root) if path_of(one).exists()]
+    lessons = course.catalogue(root)
     target, deck = docs / "generated" / "study.json", docs / "generated" / DECK
     made_from = _fingerprint(root, lessons)
     with contextlib.suppress(bundle.BundleError):
@@ -427,7 +427,9 @@ def _code(source: str) -> str:
 def _fingerprint(root: Path, lessons: list[course.Lesson]) -> str:
     package = root / "checks"
     sources = [
-        *(path for one in lessons for path in (one.master, path_of(one))),
+        *(path for one in lessons for path in (one.master, path_of(one)) if path.exists()),
+        package / "course.py",
+        *sorted((package / "authoring").glob("*.py")),
         *sorted((package / "observe").glob("*.py")),
         *sorted((package / "lessons").glob("*.py")),
         *(Path(module.__file__ or "") for module in (anki, computed)),
