@@ -142,11 +142,28 @@ def exercises(
 
 
 @app.command()
-def progress() -> None:
-    """Show how far you have come."""
-    from checks import terminal
+def progress(
+    import_: Annotated[
+        Path | None,
+        typer.Option("--import", metavar="FILE", help="Take in what a page or --export wrote."),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it into a file that a page can import."),
+    ] = None,
+) -> None:
+    """Show how far you have come; take it to another place."""
+    from checks import journal, terminal, workspace
 
-    terminal.show_progress()
+    kept = journal.journal(workspace.folder())
+    if import_:
+        fresh = kept.take_in(journal.read_record(import_))
+        print(f"{'1 attempt is' if fresh == 1 else f'{fresh} attempts are'} new.")
+    if export:
+        journal.write_record(export, kept.kept_record())
+        print(f"Written to {export}; a lesson's page imports it under More.")
+    if not import_ and not export:
+        terminal.show_progress()
 
 
 @app.command()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
 
+from checks.errors import CourseError
 from checks.verdict import Status, Verdict
 
 _PATIENCE = 5  # seconds to wait for another kernel that is writing
@@ -240,6 +242,52 @@ def _ready(connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+# -- as a file, which pages read and write too ---------------------------------------------------
+def read_record(path: Path) -> Record:
+    """Attempts and hints from a file that a page or a journal was exported to.
+
+    Raises:
+        CourseError: it cannot be read, or is no such file.
+    """
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CourseError(
+            f"{path} cannot be read ({error.strerror or error}). Name a progress file."
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"])
+        where = f" (at {at})" if at else ""
+        raise CourseError(
+            f"{path} is not a progress file of this course{where}. Export one on a lesson's page, "
+            "or with `checks progress --export`."
+        ) from error
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write attempts and hints into a file; what a page has put there besides stays there.
+
+    Raises:
+        CourseError: it cannot be written, or holds something else.
+    """
+    kept: dict[str, Any] = {}
+    if path.exists():
+        read_record(path)  # nobody else's file is overwritten
+        kept = json.loads(path.read_bytes())
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_text(json.dumps(kept | record.model_dump(mode="json"), indent=1) + "\n")
+        beside.replace(path)
+    except OSError as error:
+        raise CourseError(
+            f"{path} cannot be written ({error.strerror or error}). Name another file."
+        ) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def journal(folder: Path) -> Journal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -194,6 +195,44 @@ def test_taking_in_twice_is_taking_in_once(records: list[list[Attempt]]) -> None
         assert journal.take_in(Record(attempts=found)) == 0
     assert journal.kept_record() == once
     assert journal.take_in(once) == 0
+
+
+def command(folder: Path, *options: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", "from checks.cli import main; main()", "progress", *options],
+        env=os.environ | {"CHECKS_PROGRESS": str(folder / "progress.sqlite")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_progress_goes_from_a_page_to_the_terminal_and_back(tmp_path: Path) -> None:
+    attempt = {"exercise": "00.opening_hours", "status": "passed", "points": 2, "mistake": None}
+    attempt["at"] = "2026-01-02T03:04:05+00:00"
+    page = {"version": 1, "attempts": [attempt], "hints": {"00.keep_the_book": 2}}
+    page["edits"] = {"00/one": {"source": "mine"}}
+    file = tmp_path / "progress.json"
+    file.write_text(json.dumps(page))
+    assert command(tmp_path, "--import", str(file)) == (0, "1 attempt is new.\n")
+    assert command(tmp_path, "--import", str(file)) == (0, "0 attempts are new.\n")
+    assert command(tmp_path, "--export", str(file))[0] == 0
+    assert json.loads(file.read_text()) == page  # the page's own edits are still there
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{", '{"version": 2}', '{"attempts": [{"exercise": "../../x"}]}', "\0"],
+)
+def test_what_is_no_progress_file_is_said_so_and_left_alone(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "other.json"
+    file.write_text(content)
+    for option in ("--import", "--export"):
+        code, said = command(tmp_path, option, str(file))
+        assert code != 0
+        assert "is not a progress file" in said and "Traceback" not in said
+    assert file.read_text() == content
 
 
 # -- what is brought to the page -------------------------------------------------------------------
