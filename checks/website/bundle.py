@@ -2,6 +2,10 @@
 
 Nothing of it is committed. npm packages come by their lock file, wheels by their hashes; both are
 kept in `.site-cache/` between builds, by what their pins say.
+
+One archive, of source: measured, the modules that every lesson begins with compile in under two
+seconds, and their bytecode would bring another 4.7 MB. Nothing is loaded ahead of a click either;
+whoever only reads has not asked for 12 MB.
 """
 
 from __future__ import annotations
