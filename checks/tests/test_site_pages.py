@@ -29,8 +29,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from playwright.sync_api import ConsoleMessage, Page
+from typer.testing import CliRunner
 
 from checks import course
+from checks.cli import app
 from checks.errors import CourseError
 from checks.tests.browser import browser
 from checks.tests.conftest import require
@@ -408,6 +410,40 @@ def test_building_again_changes_nothing(site: Site) -> None:
 
 def _files(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_without_npm_nothing_offers_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "write", _no_npm)
+    done = CliRunner().invoke(app, ["site", "build", "--out", str(tmp_path / "out"), "--strict"])
+    assert done.exit_code == 1
+    assert "There is no npm here." in done.output
+    page = (tmp_path / "out" / "lessons" / NAMES[0] / "index.html").read_text(encoding="utf-8")
+    assert "boot.mjs" not in page
+    assert 'class="de-cell"' in page
+
+
+def test_a_link_that_leads_nowhere_stops_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    unwanted = shutil.ignore_patterns("run", "tests", "__pycache__")
+    for name in ("checks", "lessons", "solutions", "site"):
+        shutil.copytree(course.root() / name, copy / name, ignore=unwanted)
+    for name in ("mkdocs.yml", "requirements.txt"):
+        shutil.copy(course.root() / name, copy / name)
+    with (copy / "site" / "glossary.md").open("a", encoding="utf-8") as page:
+        page.write("\n[gone](nowhere.md) and [gone](start.md#nowhere)\n")
+    monkeypatch.setattr(course, "root", lambda: copy)
+    monkeypatch.setattr(bundle, "write", _no_npm)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CourseError) as stopped:
+        build.build(tmp_path / "out")
+    assert "nowhere.md" in str(stopped.value)
+    assert "#nowhere" in str(stopped.value)
+
+
+def _no_npm(root: Path, docs: Path) -> None:
+    raise bundle.BundleError("There is no npm here.")
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:

@@ -67,8 +67,11 @@ def serve(port: int = 8000, browser: bool = True) -> None:
     built = build()
 
     def again() -> None:
-        contents, missing = _generate(root)
-        _render(_config(root, built.out, contents, runs=not missing))
+        try:
+            contents, missing = _generate(root)
+            _render(_config(root, built.out, contents, runs=not missing))
+        except CourseError as error:  # half a sentence was saved: the next save may mend it
+            print(error)
 
     server = LiveReloadServer(
         builder=again, host="127.0.0.1", port=port, root=str(built.out), mount_path="/"
@@ -129,6 +132,8 @@ def _config(root: Path, place: Path, contents: list[Content], runs: bool) -> MkD
     config = load_config(str(root / "mkdocs.yml"), site_dir=str(place), strict=True)
     docs = Path(config.docs_dir)
     config.nav = _navigation(config.nav or [], contents, docs)
+    # Relative to the folder that one happens to stand in, as the engine has it, will not do.
+    config.mdx_configs["pymdownx.snippets"]["base_path"] = [str(docs)]
     if not runs:
         config.extra_javascript = [
             one for one in config.extra_javascript if str(getattr(one, "path", one)) != _RUN
