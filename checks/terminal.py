@@ -20,6 +20,8 @@ _messages = Console(stderr=True, highlight=False)
 
 Step = Callable[[int, int], None]
 
+_MOST_NAMED = 5  # differences, before the rest is only counted
+
 
 @contextmanager
 def progress(title: str, quiet: bool = False) -> Iterator[Step]:
@@ -108,15 +110,20 @@ def verify_certificate(text: str) -> bool:
         CertificateError: it is none, or it is not as it was made.
     """
     found = certificate.parse(text)
+    kept = journal(workspace.folder())
+    wrong = certificate.differences(found, kept.standings())
+    where = f"The journal {kept.path or 'in memory'}"
     print("The checksum fits: the text is as it was made.")
-    if wrong := certificate.differences(found, journal(workspace.folder()).standings()):
-        print(f"The journal in {workspace.folder()} does not confirm it:")
-        print(*(f"  {sentence}" for sentence in wrong), sep="\n")
-        print("If it was earned elsewhere, verify it there, or import that progress first.")
+    if wrong:
+        print(f"{where} does not confirm it:")
+        print(*(f"  {sentence}" for sentence in wrong[:_MOST_NAMED]), sep="\n")
+        if len(wrong) > _MOST_NAMED:
+            print(f"  ... and {len(wrong) - _MOST_NAMED} more.")
+        print("If it was earned elsewhere, take that record in: checks progress --import FILE")
         return False
     print(
-        f"The journal in {workspace.folder()} confirms all {len(found.passed)} passes of "
-        f"{found.name}. That says that text and record agree, not who did the work."
+        f"{where} confirms all {len(found.passed)} passes of {found.name}. That says that text and "
+        "record agree, not who did the work."
     )
     return True
 
