@@ -26,6 +26,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+site = typer.Typer(
+    help="The site, where every lesson is read and run in a browser.",
+    no_args_is_help=True,
+)
+app.add_typer(site, name="site")
+
 
 class Lms(StrEnum):
     """A learning management system whose import format `grade` writes."""
@@ -139,11 +145,28 @@ def exercises(
 
 
 @app.command()
-def progress() -> None:
-    """Show how far you have come."""
-    from checks import terminal
+def progress(
+    import_: Annotated[
+        Path | None,
+        typer.Option("--import", metavar="FILE", help="Take in what a page or --export wrote."),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it into a file that a page can import."),
+    ] = None,
+) -> None:
+    """Show how far you have come; take it to another place."""
+    from checks import journal, terminal, workspace
 
-    terminal.show_progress()
+    kept = journal.journal(workspace.folder())
+    if import_:
+        fresh = kept.take_in(journal.read_record(import_))
+        print(f"{'1 attempt is' if fresh == 1 else f'{fresh} attempts are'} new.")
+    if export:
+        journal.write_record(export, kept.kept_record())
+        print(f"Written to {export}; a lesson's page imports it under More.")
+    if not import_ and not export:
+        terminal.show_progress()
 
 
 @app.command()
@@ -168,6 +191,25 @@ def reset(
     print(f"{what} is as it came, in {workspace.folder() / found.lesson_notebook.name}.")
     if kept:
         print(f"Your old copy is {kept.name}, beside it. If it is open in JupyterLab, reload it.")
+
+
+@app.command()
+def certificate(
+    name: Annotated[str | None, typer.Option(help="Whom it names.")] = None,
+    verify: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|TEXT", help="Check one instead; - reads standard input."),
+    ] = None,
+) -> None:
+    """Print what you have passed, with a checksum; or verify such a text against the record."""
+    from checks import certificate as certificates
+    from checks import terminal
+
+    if verify is None:
+        terminal.show_certificate(name or certificates.NOBODY)
+    else:
+        confirmed = terminal.verify_certificate(_text_or_file(verify))
+        sys.exit(PASSED if confirmed else SOMETHING_DID_NOT)
 
 
 @app.command()
@@ -260,6 +302,36 @@ def new(
     print(f"Next: write the lesson, then `checks build {name[:2]}` and `checks test -k {name}`.")
 
 
+@site.command("build")
+def build_site(
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where it goes; .site if you do not say.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 when something of it is missing.")
+    ] = False,
+) -> None:
+    """Build the site from the lessons."""
+    from checks.website import build as website
+
+    built = website.build(out)
+    for sentence in built.missing:
+        print(sentence, file=sys.stderr)
+    print(f"{built.lessons} lessons: open {built.out / 'index.html'} through `checks site serve`.")
+    sys.exit(SOMETHING_DID_NOT if strict and built.missing else PASSED)
+
+
+@site.command("serve")
+def serve_site(
+    port: Annotated[int, typer.Option(help="Use this port.")] = 8000,
+    browser: Annotated[bool, typer.Option(help="Open the address, or only print it.")] = True,
+) -> None:
+    """Build the site, serve it on this machine, and build again whenever a source changes."""
+    from checks.website import build as website
+
+    website.serve(port, browser)
+
+
 # -- helpers -----------------------------------------------------------------------------------
 def _full_id(lesson: Lesson, exercise: str) -> str:
     return exercise if "." in exercise else f"{lesson.number}.{exercise}"
@@ -272,6 +344,17 @@ def _notebook(named: Path) -> Path:
     from checks import course, workspace
 
     return workspace.folder() / course.lesson(str(named)).lesson_notebook.name
+
+
+def _text_or_file(given: str) -> str:
+    if given == "-":
+        return sys.stdin.read()
+    if "\n" in given:
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        _give_up(f"{given} is no text file that can be read; name the file, or give its text.")
 
 
 def _give_up(why: object) -> NoReturn:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
+
+from checks.errors import CourseError
 from checks.verdict import Status, Verdict
 
 _PATIENCE = 5  # seconds to wait for another kernel that is writing
@@ -49,6 +54,49 @@ class Standing:
     hints: int = 0
     passed_at: str | None = None
     last_at: str | None = None
+
+
+ExerciseId = Annotated[str, StringConstraints(pattern=r"^\d\d\.\w+$", max_length=100)]
+
+
+class Attempt(BaseModel):
+    """One attempt, as the journal and the page's progress file hold it.
+
+    Attributes:
+        exercise: The exercise's id.
+        status: How it was judged.
+        points: The points that it got.
+        mistake: The named mistake that was found.
+        at: When, ISO 8601 in UTC.
+    """
+
+    exercise: ExerciseId
+    status: Status
+    points: float = Field(ge=0, le=1000, allow_inf_nan=False)
+    mistake: Annotated[str, StringConstraints(max_length=200)] | None = None
+    at: Annotated[str, StringConstraints(max_length=40)]
+
+    @field_validator("at")
+    @classmethod
+    def _in_utc(cls, at: str) -> str:
+        """To the second, as the journal writes it, so that one attempt is one wherever it is."""
+        when = datetime.fromisoformat(at)
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+        return when.isoformat(timespec="seconds")
+
+
+class Record(BaseModel):
+    """What of a learner's progress can go from place to place: from a page to the journal and back.
+
+    Attributes:
+        version: Of this format.
+        attempts: Every attempt, the oldest first.
+        hints: How many hints were shown, by exercise.
+    """
+
+    version: Literal[1] = 1
+    attempts: list[Attempt] = []
+    hints: dict[ExerciseId, Annotated[int, Field(ge=0, le=100)]] = {}
 
 
 class Journal:
@@ -122,6 +170,40 @@ class Journal:
         }
         return found | {exercise: Standing(hints=shown) for exercise, shown in hints.items()}
 
+    def kept_record(self) -> Record:
+        """Everything that is written down."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT exercise, status, points, mistake, at FROM attempt ORDER BY id"
+            ).fetchall()
+            hints = dict(connection.execute("SELECT exercise, shown FROM hint").fetchall())
+        attempts = [
+            Attempt(exercise=exercise, status=status, points=points, mistake=mistake, at=at)
+            for exercise, status, points, mistake, at in rows
+        ]
+        return Record(attempts=attempts, hints=hints)
+
+    def take_in(self, record: Record) -> int:
+        """Add what was written down elsewhere; what is here already is not doubled.
+
+        Returns:
+            How many attempts were new.
+        """
+        known = {(one.exercise, one.status, one.at) for one in self.kept_record().attempts}
+        fresh = [one for one in record.attempts if (one.exercise, one.status, one.at) not in known]
+        fresh.sort(key=lambda one: one.at)
+        with self._open() as connection:
+            connection.executemany(
+                "INSERT INTO attempt (exercise, status, points, mistake, at) VALUES (?,?,?,?,?)",
+                [(a.exercise, a.status.value, a.points, a.mistake, a.at) for a in fresh],
+            )
+            connection.executemany(
+                "INSERT INTO hint (exercise, shown) VALUES (:exercise, :shown) "
+                "ON CONFLICT (exercise) DO UPDATE SET shown = max(shown, :shown)",
+                [{"exercise": id_, "shown": shown} for id_, shown in record.hints.items()],
+            )
+        return len(fresh)
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         connection = self._connected()
@@ -160,6 +242,52 @@ def _ready(connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+# -- as a file, which pages read and write too ---------------------------------------------------
+def read_record(path: Path) -> Record:
+    """Attempts and hints from a file that a page or a journal was exported to.
+
+    Raises:
+        CourseError: it cannot be read, or is no such file.
+    """
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CourseError(
+            f"{path} cannot be read ({error.strerror or error}). Name a progress file."
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"])
+        where = f" (at {at})" if at else ""
+        raise CourseError(
+            f"{path} is not a progress file of this course{where}. Export one on a lesson's page, "
+            "or with `checks progress --export`."
+        ) from error
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write attempts and hints into a file; what a page has put there besides stays there.
+
+    Raises:
+        CourseError: it cannot be written, or holds something else.
+    """
+    kept: dict[str, Any] = {}
+    if path.exists():
+        read_record(path)  # nobody else's file is overwritten
+        kept = json.loads(path.read_bytes())
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_text(json.dumps(kept | record.model_dump(mode="json"), indent=1) + "\n")
+        beside.replace(path)
+    except OSError as error:
+        raise CourseError(
+            f"{path} cannot be written ({error.strerror or error}). Name another file."
+        ) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def journal(folder: Path) -> Journal:

@@ -214,15 +214,17 @@ def _shell() -> Any:
 
 def _display(text: str, html: str | None = None, extra: Mapping[str, Any] | None = None) -> None:
     """Show a card where there is a notebook, plain text elsewhere."""
-    if _shell() is None:
-        print(text)
-        return
-    from IPython.display import publish_display_data
-
     data: dict[str, Any] = {"text/plain": text, **(extra or {})}
     if html is not None:
         data["text/html"] = html
-    publish_display_data(data)
+    if show.front_end is not None:
+        show.front_end(data)
+    elif _shell() is None:
+        print(text)
+    else:
+        from IPython.display import publish_display_data
+
+        publish_display_data(data)
 
 
 def _points_for_nbgrader(verdict: Verdict) -> float:

@@ -26,6 +26,8 @@ _LONGEST_BODY = 400  # characters of a response shown on a card
 _WIDTH = 88  # characters of a line of text
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
+front_end: Callable[[Mapping[str, Any]], None] | None = None  # shows cards where no IPython does
+
 # A sign, a rich style and a tone for each status. The word beside them says the same.
 _LOOKS = {
     Status.PASSED: ("✓", "green", "good"),

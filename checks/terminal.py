@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from checks import course, show, workspace
+from checks import certificate, course, show, workspace
 from checks.journal import journal
 from checks.verdict import Report, Status, Verdict
 
@@ -19,6 +19,8 @@ console = Console(highlight=False)
 _messages = Console(stderr=True, highlight=False)
 
 Step = Callable[[int, int], None]
+
+_MOST_NAMED = 5  # differences, before the rest is only counted
 
 
 @contextmanager
@@ -90,6 +92,40 @@ def show_progress() -> None:
     """The journal, lesson by lesson."""
     standings = journal(workspace.folder()).standings()
     print(show.progress_text(show.progress_rows(course.catalogue(), standings)))
+
+
+def show_certificate(name: str) -> None:
+    """The learner's certificate.
+
+    Raises:
+        CertificateError: an exercise is still open, or nobody can be called that.
+    """
+    print(certificate.award(name, journal(workspace.folder()).standings()).text)
+
+
+def verify_certificate(text: str) -> bool:
+    """Tell what a certificate is worth; True when the learner's journal says the same.
+
+    Raises:
+        CertificateError: it is none, or it is not as it was made.
+    """
+    found = certificate.parse(text)
+    kept = journal(workspace.folder())
+    wrong = certificate.differences(found, kept.standings())
+    where = f"The journal {kept.path or 'in memory'}"
+    print("The checksum fits: the text is as it was made.")
+    if wrong:
+        print(f"{where} does not confirm it:")
+        print(*(f"  {sentence}" for sentence in wrong[:_MOST_NAMED]), sep="\n")
+        if len(wrong) > _MOST_NAMED:
+            print(f"  ... and {len(wrong) - _MOST_NAMED} more.")
+        print("If it was earned elsewhere, take that record in: checks progress --import FILE")
+        return False
+    print(
+        f"{where} confirms all {len(found.passed)} passes of {found.name}. That says that text and "
+        "record agree, not who did the work."
+    )
+    return True
 
 
 def show_doctor() -> bool:

@@ -925,6 +925,7 @@ check("03.last_copy")
 
 # %%
 import random
+import time
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError

@@ -1,4 +1,4 @@
-"""A new lesson that already runs: its master, its checks, its answers, with one exercise."""
+"""A new lesson that already runs: master, checks, answers and cards, with one exercise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ScaffoldError(CourseError):
 
 
 def new(name: str, root: Path) -> list[Path]:
-    """Write the three files of a lesson.
+    """Write the four files of a lesson.
 
     Args:
         name: Number and slug: `04_async_setup`.
@@ -45,6 +45,7 @@ def new(name: str, root: Path) -> list[Path]:
     }
     files = {
         root / "solutions" / f"{name}.py": _MASTER,
+        root / "solutions" / f"{name}.toml": _STUDY,
         root / "checks" / "lessons" / f"lesson_{name}.py": _CHECKS,
         root / "checks" / "answers" / f"lesson_{name}.py": _ANSWERS,
     }
@@ -92,6 +93,52 @@ def greeting() -> str:
 # %% check="$number.greeting"
 check("$number.greeting")
 """
+
+_STUDY = (
+    """\
+# What to remember of lesson $number, as cards and as quiz questions. An id stays when the words
+# change: learners' schedules and scores hang on it.
+"""
+    + "".join(
+        f"""
+[[cards]]
+id = "$number.card_{number}"
+heading = "Exercise 1: the greeting"
+question = "{number}: one idea worth remembering, as a question?"
+answer = "Its answer, in plain words."
+"""
+        for number in range(1, 6)
+    )
+    + """
+[[quiz]]
+id = "$number.quiz_said"
+level = 1
+heading = "Exercise 1: the greeting"
+question = "What does `GET /greeting` answer with?"
+right = "A JSON string"
+wrong = ["A JSON object", "HTML"]
+because = "What a function returns is what becomes JSON."
+
+[[quiz]]
+id = "$number.quiz_shown"
+level = 2
+heading = "Exercise 1: the greeting"
+question = "This function returns a string. Which status does the client get?"
+cells = ["def greeting("]
+ask = "TestClient(app).get('/greeting').status_code"
+wrong = ["201", "204", "404"]
+because = "Nothing else was said, so it is 200. The answer comes from running the cell."
+
+[[quiz]]
+id = "$number.quiz_worked_out"
+level = 3
+heading = "Exercise 1: the greeting"
+question = "And when the function ends without a `return`?"
+right = "200, with the body `null`"
+wrong = ["204, without a body", "500"]
+because = "`None` is a value like any other, and JSON spells it `null`."
+"""
+)
 
 _CHECKS = '''\
 """Lesson $number, $title: what its exercises demand."""

@@ -1,0 +1,1 @@
+"""The site: notebooks to pages, what runs in the page, what is studied on it."""
