@@ -80,7 +80,7 @@ class _Manifest:
     Attributes:
         key: Of everything that went into it.
         download: Bytes that a reader loads, compressed.
-        files: Bytes of each file as it lies there.
+        files: Bytes of each file, compressed as well.
     """
 
     key: str
@@ -118,7 +118,7 @@ def write(root: Path, docs: Path) -> Bundle:
             f"What a reader has to load has grown to {download / 1e6:.1f} MB, over "
             f"{_BUDGET / 1e6:.0f} MB. Leave out what no lesson needs, in checks/website/bundle.py."
         )
-    manifest = _Manifest(key, download, {name: len(data) for name, data in content.items()})
+    manifest = _Manifest(key, download, sizes)
     text = json.dumps(asdict(manifest), indent=1) + "\n"
     files.keep_only(folder, {**content, "manifest.json": text})
     return Bundle(folder, download, changed=True)
