@@ -179,6 +179,23 @@ def test_async_sessions_and_migrations_work(python: PagePython) -> None:
         assert printed.endswith("done\n"), printed
 
 
+def test_browsers_that_cannot_suspend_webassembly_run_it_as_well(
+    docs: Path, chromium: Browser, address: str
+) -> None:
+    folder = docs / "assets" / "run"
+    without = "for (const name of ['Suspending', 'promising', 'SuspendError'])\n"
+    without += "  delete WebAssembly[name];\n"
+    worker = (folder / "worker.mjs").read_text(encoding="utf-8")
+    (folder / "plain.mjs").write_text(without + worker, encoding="utf-8")
+    page = chromium.new_context().new_page()
+    page.set_default_timeout(LOADED)
+    python = PagePython(page, address, "plain.mjs")
+    for source in page_cells.ALL.values():
+        heard = python.run(source)
+        assert [one["traceback"] for one in heard if one["type"] == "error"] == []
+    page.context.close()
+
+
 def test_what_needs_a_thread_says_so(python: PagePython) -> None:
     heard = python.run("import threading\nthreading.Thread(target=print).start()")
     assert [one["type"] for one in heard] == ["error", "note", "done"]
