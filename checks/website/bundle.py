@@ -38,7 +38,15 @@ _BUDGET = 13_000_000  # bytes that a reader may have to load, compressed
 # The modules that `check`, `hint`, `solution`, `progress` and `trace` stand on. Answers, tests and
 # everything that grades stay at home.
 _CHECKS = (
-    *("__init__.py", "blocks.py", "course.py", "errors.py", "exercise.py", "journal.py"),
+    *(
+        "__init__.py",
+        "blocks.py",
+        "cells.py",
+        "course.py",
+        "errors.py",
+        "exercise.py",
+        "journal.py",
+    ),
     *("judge.py", "notebook.py", "show.py", "verdict.py", "workspace.py"),
     *("lessons/__init__.py", "lessons/lesson_*.py", "observe/*.py", "website/browser/*.py"),
 )
