@@ -105,8 +105,8 @@ def cells_of(lesson: course.Lesson, solved: bool = False) -> list[PageCell]:
     ]
 
 
-_HARNESS = """(base) => {
-  const worker = new Worker(base + "assets/run/worker.mjs", { type: "module" });
+_HARNESS = """([base, file]) => {
+  const worker = new Worker(base + "assets/run/" + file, { type: "module" });
   let heard = [], wake;
   worker.onmessage = ({ data }) => {
     if (data.type !== "loading") heard.push(data);
@@ -124,10 +124,10 @@ _HARNESS = """(base) => {
 class PagePython:
     """The page's Python without the page: messages in, messages out."""
 
-    def __init__(self, page: Page, address: str) -> None:
+    def __init__(self, page: Page, address: str, worker: str = "worker.mjs") -> None:
         self._page = page
         page.goto(f"{address}generated/run/manifest.json")
-        page.evaluate(_HARNESS, address)
+        page.evaluate(_HARNESS, [address, worker])
         kept = {"version": 1, "attempts": [], "hints": {}}
         boot = {"type": "boot", "base": f"{address}generated/run/", "kept": kept}
         (ready,) = [one for one in self._ask(boot) if one["type"] in ("ready", "broken")]

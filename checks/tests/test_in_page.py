@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from checks import blocks, course
 from checks.answers import Answer
 from checks.authoring import master
+from checks.journal import read_record
 from checks.tests import page_cells, pages
 from checks.tests.conftest import require
 from checks.tests.pages import PageCell, PagePython
@@ -178,6 +179,23 @@ def test_async_sessions_and_migrations_work(python: PagePython) -> None:
         assert printed.endswith("done\n"), printed
 
 
+def test_browsers_that_cannot_suspend_webassembly_run_it_as_well(
+    docs: Path, chromium: Browser, address: str
+) -> None:
+    folder = docs / "assets" / "run"
+    without = "for (const name of ['Suspending', 'promising', 'SuspendError'])\n"
+    without += "  delete WebAssembly[name];\n"
+    worker = (folder / "worker.mjs").read_text(encoding="utf-8")
+    (folder / "plain.mjs").write_text(without + worker, encoding="utf-8")
+    page = chromium.new_context().new_page()
+    page.set_default_timeout(LOADED)
+    python = PagePython(page, address, "plain.mjs")
+    for source in page_cells.ALL.values():
+        heard = python.run(source)
+        assert [one["traceback"] for one in heard if one["type"] == "error"] == []
+    page.context.close()
+
+
 def test_what_needs_a_thread_says_so(python: PagePython) -> None:
     heard = python.run("import threading\nthreading.Thread(target=print).start()")
     assert [one["type"] for one in heard] == ["error", "note", "done"]
@@ -229,6 +247,7 @@ def test_run_stop_fail_pass_and_come_back(docs: Path, page: Page, address: str) 
     retype(page, answered, wrong)
     page.keyboard.press("Shift+Enter")
     expect(cell(page, answered)).to_have_attribute("data-state", "done")
+    expect(cell(page, checked).locator(".cm-content")).to_be_focused()  # on to the next
     run(page, checked)
     expect(live(page, checked).locator(".de-card")).to_contain_text("failed")
 
@@ -276,6 +295,10 @@ def test_a_cell_that_the_course_has_changed_is_not_shadowed(
     page.goto(place)
     offer = cell(page, "one").get_by_role("note")
     expect(offer).to_contain_text("has changed this cell")
+    retype(page, "one", "'mine still'")
+    page.wait_for_function("localStorage.getItem('dog-eared').includes('mine still')")
+    page.reload()
+    expect(offer).to_contain_text("has changed this cell")  # nobody has chosen yet
     expect(cell(page, "one").locator(".cm-content")).to_contain_text("mine")
     offer.get_by_role("button", name="Keep mine").click()
     expect(offer).to_have_count(0)
@@ -335,3 +358,39 @@ def test_outputs_look_as_in_jupyter(docs: Path, page: Page, address: str) -> Non
     expect(live(page, "much")).to_contain_text("not shown")
     page.get_by_role("button", name="Stop").click()
     expect(live(page, "much")).to_contain_text("Stopped")
+
+
+def test_what_is_kept_goes_into_a_file_and_comes_back(
+    docs: Path, page: Page, address: str, tmp_path: Path
+) -> None:
+    pages.write(docs, "00_file", [PageCell("x", "code", "x = 1"), PageCell("y", "code", "x + 1")])
+    page.goto(f"{address}lessons/00_file/")
+    retype(page, "x", "x = 41")
+    run(page, "y")
+    expect(live(page, "y")).to_contain_text("NameError")
+    cell(page, "y").get_by_role("button", name="Run them and this one").click()
+    expect(live(page, "y")).to_have_text("42")
+
+    page.get_by_text("More").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export progress").click()
+    file = tmp_path / "progress.json"
+    download.value.save_as(file)
+    assert read_record(file).version == 1  # what the terminal reads
+
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    expect(cell(page, "x").locator("code")).to_contain_text("x = 1")
+    cell(page, "x").get_by_role("button", name="Edit cell 1").click()
+    run(page, "x")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_text("More").click()
+        page.get_by_role("button", name="Import progress").click()
+    chooser.value.set_files(file)
+    expect(page.get_by_role("status")).to_contain_text("Imported: 0 attempts are new.")
+    expect(cell(page, "x").locator(".cm-content")).to_contain_text("x = 41")
+    file.write_text("[]")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Import progress").click()
+    chooser.value.set_files(file)
+    expect(page.get_by_role("status")).to_contain_text("not a progress file")

@@ -38,7 +38,15 @@ _BUDGET = 13_000_000  # bytes that a reader may have to load, compressed
 # The modules that `check`, `hint`, `solution`, `progress` and `trace` stand on. Answers, tests and
 # everything that grades stay at home.
 _CHECKS = (
-    *("__init__.py", "blocks.py", "course.py", "errors.py", "exercise.py", "journal.py"),
+    *(
+        "__init__.py",
+        "blocks.py",
+        "cells.py",
+        "course.py",
+        "errors.py",
+        "exercise.py",
+        "journal.py",
+    ),
     *("judge.py", "notebook.py", "show.py", "verdict.py", "workspace.py"),
     *("lessons/__init__.py", "lessons/lesson_*.py", "observe/*.py", "website/browser/*.py"),
 )
@@ -80,7 +88,7 @@ class _Manifest:
     Attributes:
         key: Of everything that went into it.
         download: Bytes that a reader loads, compressed.
-        files: Bytes of each file as it lies there.
+        files: Bytes of each file, compressed as well.
     """
 
     key: str
@@ -118,7 +126,7 @@ def write(root: Path, docs: Path) -> Bundle:
             f"What a reader has to load has grown to {download / 1e6:.1f} MB, over "
             f"{_BUDGET / 1e6:.0f} MB. Leave out what no lesson needs, in checks/website/bundle.py."
         )
-    manifest = _Manifest(key, download, {name: len(data) for name, data in content.items()})
+    manifest = _Manifest(key, download, sizes)
     text = json.dumps(asdict(manifest), indent=1) + "\n"
     files.keep_only(folder, {**content, "manifest.json": text})
     return Bundle(folder, download, changed=True)

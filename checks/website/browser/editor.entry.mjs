@@ -20,9 +20,10 @@ const colours = HighlightStyle.define([
 /**
  * Put an editor into an element.
  * @param {HTMLElement} parent
- * @param {{source: string, label: string, run: () => void, changed: (source: string) => void}} options
+ * @param {{source: string, label: string, run: () => void, runAndGoOn: () => void,
+ *   changed: (source: string) => void}} options
  */
-export function edit(parent, { source, label, run, changed }) {
+export function edit(parent, { source, label, run, runAndGoOn, changed }) {
   const view = new EditorView({
     parent,
     state: EditorState.create({
@@ -39,7 +40,7 @@ export function edit(parent, { source, label, run, changed }) {
         python(),
         syntaxHighlighting(colours),
         keymap.of([
-          { key: "Shift-Enter", run: () => (run(), true) },
+          { key: "Shift-Enter", run: () => (runAndGoOn(), true) },
           { key: "Mod-Enter", run: () => (run(), true) },
           indentWithTab, // Escape, then Tab, leaves the editor: CodeMirror's own rule
           ...defaultKeymap,

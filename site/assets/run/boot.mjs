@@ -21,7 +21,7 @@ function equip(cell, number) {
   const bar = document.createElement("div");
   bar.className = "de-bar";
   if (cell.recorded) {
-    bar.append("Recorded: this cell needs threads or sockets, and a web page has neither.");
+    bar.append("Recorded: this cell needs threads or sockets, and a web page has neither. This is what it gave.");
   } else {
     const act = (what) => async () => (await loaded())[what](cell.id);
     bar.append(

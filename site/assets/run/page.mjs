@@ -38,7 +38,7 @@ class Cell {
     this.bar = this.home?.querySelector(".de-bar");
     this.code = this.home?.querySelector(".highlight, pre");
     this.stored = this.home?.querySelector("[data-output]");
-    this.live = make("div", { className: "de-live", hidden: true });
+    this.live = make("div", { className: "de-output de-live", hidden: true });
     this.live.setAttribute("role", "group");
     this.live.setAttribute("aria-label", `Output of cell ${number}`);
     if (this.stored) this.stored.after(this.live);
@@ -62,16 +62,21 @@ class Cell {
     const edit = load().edits[this.name];
     if (!edit || typeof edit.source !== "string" || !this.home) return;
     if (edit.source === this.shipped) return this.forget();
+    if (edit.source === this.mine) return;
     this.mine = edit.source;
     await this.openEditor();
+    if (this.view && this.view.source !== edit.source) this.view.source = edit.source;
+    this.editedFrom = edit.base; // stays until the reader has chosen, whatever is typed meanwhile
     this.bar?.append(this.resets);
-    if (edit.base !== (await mark(this.shipped))) this.offerBoth(edit);
+    if (edit.base !== (await mark(this.shipped))) this.offerBoth();
   }
 
   offerBoth() {
+    this.home.querySelector(".de-offer")?.remove();
     const box = make("div", { className: "de-note de-offer" });
     box.setAttribute("role", "note");
     const keep = button("Keep mine", () => {
+      this.editedFrom = this.base;
       this.keep();
       box.remove();
     });
@@ -89,23 +94,28 @@ class Cell {
     this.bar.after(box);
   }
 
-  async openEditor(at) {
-    if (this.view || this.recorded) return;
-    this.view = "loading";
+  openEditor(at) {
+    this.opening ??= this.recorded ? Promise.resolve() : this.putEditor(at);
+    return this.opening;
+  }
+
+  async putEditor(at) {
     try {
       const { edit } = await editor();
+      this.base = await mark(this.shipped);
       const place = make("div", { className: "de-editor" });
       this.code.before(place);
       this.view = edit(place, {
         source: this.source,
         label: `Code of cell ${this.number}. Escape, then Tab, leaves it.`,
         run: () => this.page.run(this.id),
+        runAndGoOn: () => this.page.runAndGoOn(this.id),
         changed: (source) => this.changed(source),
       });
       this.code.hidden = true;
       if (at) this.view.placeCursorAt(at.x, at.y);
     } catch {
-      this.view = null;
+      this.opening = null;
       this.page.say("The editor could not be loaded. Check your connection and click again.");
     }
   }
@@ -119,12 +129,11 @@ class Cell {
   }
 
   /** Write the reader's text down now. */
-  async keep() {
+  keep() {
     clearTimeout(this.saving);
     this.saving = null;
     if (this.mine === null) return this.forget();
-    const edit = { source: this.mine, at: new Date().toISOString() };
-    edit.base = await mark(this.shipped);
+    const edit = { source: this.mine, base: this.editedFrom ?? this.base, at: new Date().toISOString() };
     const kept = update((store) => {
       store.edits[this.name] = edit;
     });
@@ -138,8 +147,8 @@ class Cell {
   }
 
   reset() {
-    this.mine = null;
-    if (this.view?.focus) this.view.source = this.shipped; // the editor's own undo brings it back
+    this.mine = this.editedFrom = null;
+    if (this.view) this.view.source = this.shipped; // the editor's own undo brings it back
     this.home?.querySelector(".de-offer")?.remove();
     this.resets.remove();
     this.forget();
@@ -221,6 +230,13 @@ class Page {
     this.enqueue([{ cell, source: cell.source }]);
   }
 
+  /** As Shift+Enter does in Jupyter: run, and on to the next cell that can be run. */
+  runAndGoOn(id) {
+    this.run(id);
+    const next = this.cells.slice(this.cells.indexOf(this.byId.get(id)) + 1).find((cell) => !cell.recorded);
+    if (next) this.edit(next.id);
+  }
+
   runTo(id) {
     const last = this.byId.get(id);
     const above = this.cells.slice(0, this.cells.indexOf(last));
@@ -231,7 +247,7 @@ class Page {
   async edit(id, at) {
     const cell = this.byId.get(id);
     await cell.openEditor(at);
-    cell.view?.focus?.();
+    cell.view?.focus();
   }
 
   /** Ask for a hint or the solution below the check of an exercise. */
@@ -384,7 +400,7 @@ class Page {
     file.onchange = async () => {
       if (file.files[0]) this.say(imported(await file.files[0].text()));
       file.value = "";
-      for (const cell of this.cells) if (!cell.view) await cell.restore();
+      for (const cell of this.cells) await cell.restore();
     };
     const more = make(
       "details",
