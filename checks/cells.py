@@ -20,31 +20,55 @@ _before: dict[str, Any] = {}
 
 def follow(shell: Any) -> None:
     """Keep what each exercise's cell does from now on. Following a shell twice does no harm."""
-    events, names = shell.events, shell.user_ns
     if getattr(shell, "_dog_eared_follows", False):
         return
     shell._dog_eared_follows = True
-    _runs.clear()  # those of another shell, where a process has had more than one
-
-    def before(info: Any) -> None:
-        _before.clear()
-        if course.answered_in(info.raw_cell or ""):
-            _before.update(names)
+    forget()  # those of another shell, where a process has had more than one
 
     def after(result: Any) -> None:
         source = result.info.raw_cell if result.info else ""
         error = result.error_before_exec or result.error_in_exec
-        for exercise in course.answered_in(source or ""):
-            _runs[exercise] = CellRun(
-                source,
-                None if error is None else trouble(error),
-                _made(names),
-                _defined_in(source, shell.transform_cell),
-            )
-        _before.clear()
+        ended(source or "", error, shell.user_ns, shell.transform_cell)
 
-    events.register("pre_run_cell", before)
-    events.register("post_run_cell", after)
+    shell.events.register("pre_run_cell", lambda info: begins(info.raw_cell or "", shell.user_ns))
+    shell.events.register("post_run_cell", after)
+
+
+def forget() -> None:
+    """Begin anew: no cell has run."""
+    _runs.clear()
+    _before.clear()
+
+
+def begins(source: str, names: Mapping[str, Any]) -> None:
+    """A cell is about to run on these names."""
+    _before.clear()
+    if course.answered_in(source):
+        _before.update(names)
+
+
+def ended(
+    source: str,
+    error: BaseException | None,
+    names: Mapping[str, Any],
+    as_python: Callable[[str], str] = str,
+) -> None:
+    """A cell has run.
+
+    Args:
+        source: Its text.
+        error: What it raised, if anything.
+        names: The names as they are now.
+        as_python: Makes plain Python of a text with magics.
+    """
+    for exercise in course.answered_in(source):
+        _runs[exercise] = CellRun(
+            source,
+            None if error is None else trouble(error),
+            _made(names),
+            _defined_in(source, as_python),
+        )
+    _before.clear()
 
 
 def last_run(exercise: str, source: str | None) -> CellRun | None:

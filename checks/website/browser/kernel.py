@@ -42,6 +42,9 @@ class Kernel:
     """
 
     def __init__(self, send: Send, progress: Path) -> None:
+        from checks import cells  # brings SQLAlchemy, which must find the stand-ins in place
+
+        self._cells = cells
         self._send = send
         self._journal = Journal(progress)
         self._told = self._journal.kept_record()
@@ -55,6 +58,7 @@ class Kernel:
         sys.modules["__main__"] = module
         self.names: dict[str, Any] = vars(module)
         self.names.update(In=[""], display=self._display)
+        self._cells.forget()
 
     def remember(self, record: Record) -> None:
         """Take up the progress that the page has kept."""
@@ -70,6 +74,8 @@ class Kernel:
         """
         self._count += 1
         self.names["In"].append(source)
+        self._cells.begins(source, self.names)
+        raised = None
         with self._showing():
             try:
                 value = await self._value_of(f"<cell {cell} {self._count}>", source)
@@ -78,11 +84,13 @@ class Kernel:
                     self._display(value)
                 return True
             except BaseException as error:  # exit() and Ctrl-C are the reader's as well
+                raised = error
                 self._send({"type": "error", **_told(error)})
                 if _NO_THREADS in str(error):
                     self._send({"type": "note", "text": NO_THREADS})
                 return False
             finally:
+                self._cells.ended(source, raised, self.names)
                 self._tell_progress()
 
     async def _value_of(self, filename: str, source: str) -> Any:
