@@ -417,7 +417,7 @@ RUN_ONE = (
 
 def test_it_says_so_when_the_kernel_refuses() -> None:
     done = in_a_namespace(
-        "echo 0 > /proc/sys/user/max_user_namespaces", f'{sys.executable} -c "{RUN_ONE}"'
+        "echo 0 > /proc/sys/user/max_user_namespaces", f'"{sys.executable}" -c "{RUN_ONE}"'
     )
     assert done.returncode
     last = done.stderr.strip().splitlines()[-1]
@@ -427,7 +427,7 @@ def test_it_says_so_when_the_kernel_refuses() -> None:
 
 def test_without_a_proc_of_its_own() -> None:
     """A container that masks a part of /proc lets nobody mount another one."""
-    done = in_a_namespace("mount -t tmpfs none /proc/sys", f'{sys.executable} -c "{RUN_ONE}"')
+    done = in_a_namespace("mount -t tmpfs none /proc/sys", f'"{sys.executable}" -c "{RUN_ONE}"')
     assert done.stdout.strip() == "[('well', 2, [])]", done.stderr
 
 
