@@ -19,8 +19,10 @@ from checks import course
 from checks.tests.conftest import require
 
 PYTHON = getattr(sys, "_base_executable", sys.executable)  # the one that no environment is around
-NOT_CLONED = (".git", ".venv", ".artifacts", "work", "__pycache__", ".*_cache", ".hypothesis")
-NOT_CLONED += (".site*", "generated", "node_modules")
+NOT_CLONED = (
+    *(".git", ".venv", ".artifacts", "work", "__pycache__", ".*_cache", ".hypothesis"),
+    *(".site*", "generated", "node_modules"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -288,3 +288,45 @@ def _verdicts(
 ) -> list[tuple[str, Status, str | None]]:
     report = assess.report(lesson, job.plan, outcome, "x.ipynb")
     return [(one.exercise, one.status, one.mistake) for one in report.exercises]
+
+
+# -- notebooks mauled at random -------------------------------------------------------------------
+def _mauled(chance: random.Random) -> str:
+    """A solved notebook after some accidents: cells gone, doubled, swapped, retyped, spoilt."""
+    notebook: dict[str, Any] = classroom.filled(LESSON, RIGHT)
+    cells: list[Any] = notebook["cells"]
+    for _ in range(chance.randint(1, 8)):
+        at, other = chance.randrange(len(cells)), chance.randrange(len(cells))
+        match chance.randrange(8):
+            case 0 if len(cells) > 1:
+                del cells[at]
+            case 1:
+                cells.insert(other, json.loads(json.dumps(cells[at])))
+            case 2:
+                cells[at], cells[other] = cells[other], cells[at]
+            case 3 if isinstance(cells[at], dict):
+                cells[at]["cell_type"] = chance.choice(["code", "markdown", "raw", "no", 7])
+            case 4 if isinstance(cells[at], dict):
+                cells[at]["source"] = chance.choice(["1 +", "\x00", ["a", 1], None, 7, "x" * 10**5])
+            case 5 if isinstance(cells[at], dict):
+                cells[at].pop(chance.choice(["metadata", "source", "id", "outputs"]), None)
+            case 6:
+                cells[at] = chance.choice([None, 7, "cell", [], {}])
+            case _:
+                notebook["metadata"] = chance.choice([{}, None, {"course": 7}, {"course": {}}])
+    text = json.dumps(notebook)
+    return text[: chance.randrange(len(text))] if chance.random() < 0.1 else text
+
+
+def test_every_mauled_notebook_gets_a_status(tmp_path: Path) -> None:
+    seed = random.randrange(10**6)
+    print(f"The notebooks were mauled with seed {seed}.")
+    chance = random.Random(seed)
+    for number in range(40):
+        write(tmp_path / "in", f"learner {number:02}", _mauled(chance))
+    run(tmp_path / "in", tmp_path / "out", lesson="00")
+    found = graded(tmp_path / "out")
+    assert len(found) == 40
+    known = {one.value for one in Status}
+    assert all(len(statuses(one)) == 2 and set(statuses(one)) <= known for one in found.values())
+    assert not any("fault" in statuses(one) for one in found.values())
