@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from html import escape
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -31,31 +26,6 @@ class PageCell:
     source: str
     exercise: str | None = None
     recorded: bool = False
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    extensions_map = {".mjs": "text/javascript", ".css": "text/css", ".html": "text/html", "": ""}
-
-    def log_message(self, format: str, *args: Any) -> None: ...
-
-    def end_headers(self) -> None:
-        if self.path.endswith("/"):  # a page may be written anew within a second
-            self.send_header("Cache-Control", "no-store")
-        super().end_headers()
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """A folder's address, while the block lasts."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def site(folder: Path) -> Path:

@@ -45,6 +45,11 @@ class _Quiet(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None: ...
 
+    def end_headers(self) -> None:
+        if self.path.endswith("/"):  # a page may be written anew within a second
+            self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
 
 @contextmanager
 def static(folder: Path) -> Iterator[str]:

@@ -19,7 +19,7 @@ from checks import blocks, course
 from checks.answers import Answer
 from checks.authoring import master
 from checks.journal import read_record
-from checks.tests import page_cells, pages
+from checks.tests import page_cells, pages, servers
 from checks.tests.conftest import require
 from checks.tests.pages import PageCell, PagePython
 
@@ -39,7 +39,7 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(docs: Path) -> Iterator[str]:
-    with pages.served(docs.parent) as server:
+    with servers.static(docs.parent) as server:
         yield f"{server}/{docs.name}/"
 
 
