@@ -8,7 +8,7 @@ from typing import Literal
 
 import jupytext
 
-from checks import blocks
+from checks import blocks, filecells
 from checks.errors import CourseError
 
 Role = Literal["prose", "code", "exercise", "check"]
@@ -88,6 +88,8 @@ def _cell(path: Path, raw: dict[str, object]) -> Cell:
             f'{path.name}: `# %% {wrong}` cannot be read; write it as `# %% exercise="NN.name"`.'
         )
     tags = tuple(metadata.get("tags", ()))
+    if file := metadata.get("file"):
+        source = filecells.magic(str(file)) + source
     if raw["cell_type"] != "code":
         return Cell("prose", source, source, tags=tags)
     if exercise := metadata.get("exercise"):

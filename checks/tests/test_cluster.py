@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks import course
+from checks import blocks, course
 from checks.answers import Answer
 from checks.errors import CourseError
 from checks.grading import assess, cluster, grade, plan
@@ -55,7 +55,7 @@ def submission(*put: Answer) -> plan.Plan:
     found = course.exercise_cells(notebook).answers
     for answer in put:
         cell = notebook["cells"][found[answer.exercise][0]]
-        cell["source"] = f"# exercise: {answer.exercise}\n{answer.code}"
+        cell["source"] = blocks.marked(answer.exercise, answer.code)
     return plan.make(notebook, lesson())
 
 
