@@ -299,7 +299,8 @@ def new(
 
     for path in scaffold.new(name, course.root()):
         print(path.relative_to(course.root()))
-    print(f"Next: write the lesson, then `checks build {name[:2]}` and `checks test -k {name}`.")
+    number = name.partition("_")[0]
+    print(f"Next: write the lesson, then `checks build {number}` and `checks test -k {name}`.")
 
 
 @site.command("build")
