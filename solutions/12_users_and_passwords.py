@@ -118,6 +118,7 @@ stolen = {
 
 # %% [markdown]
 # The thief has a list of passwords that people use. Real ones have billions of lines; seven will do.
+#
 # **Predict.** How many of the four does it open?
 
 # %%
@@ -302,7 +303,9 @@ def look_then_insert(new: NewUser, session: SessionDep) -> None:
 # %% [markdown]
 # `meanwhile()` stands for what takes time between the two. In real life that is the hashing: a hundred milliseconds
 # wide, the gap is a barn door. Here it is a barrier at which two requests wait for each other, so that they meet for
-# certain. **Predict.** What do they hear?
+# certain.
+#
+# **Predict.** What do they hear?
 
 # %% tags=["recorded"]
 import threading
@@ -398,7 +401,9 @@ for name in [*look_alikes, "Straße", "STRASSE", "Jose\u0301"]:
 #
 # ## The wrong way round
 #
-# The order of the two looks like a matter of taste. **Predict.** Is it?
+# Lower case first, or normalizing first? It looks like a matter of taste.
+#
+# **Predict.** What does the other order make of `ᴬᴰᴬ`, and what when it is applied once more?
 
 
 # %%
@@ -422,7 +427,7 @@ letters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
 
 for form in (canonical_in_haste, canonical):
     unstable = [letter for letter in letters if form(form(letter)) != form(letter)]
-    print(f"{form.__name__:20} {len(unstable)} characters change when it is applied again")
+    print(f"{form.__name__:20} unstable: {' '.join(unstable[:12]) or 'none'}")
 
 # %% [markdown]
 # ## What remains
@@ -521,6 +526,7 @@ def background(new: NewUser, tasks: BackgroundTasks) -> None:
 # %% [markdown]
 # The second comes in two tempers: while the client waits, or when the client has gone. First the night of the incident.
 # Ada registers while the mail server is down, and tries again when it is back.
+#
 # **Predict**, for each way: what she hears, both times, and how many letters she has in the end.
 
 
@@ -922,13 +928,17 @@ TestClient(chatty).post("/users", json=forgot).json()["detail"][0]
 
 
 # %%
-@chatty.exception_handler(RequestValidationError)
+tactful = FastAPI()
+
+
+@tactful.exception_handler(RequestValidationError)
 async def say_what_is_wrong(request: Request, error: RequestValidationError) -> JSONResponse:
     said = [{key: one[key] for key in ("loc", "msg", "type")} for one in error.errors()]
     return JSONResponse({"detail": said}, 422)
 
 
-TestClient(chatty).post("/users", json=forgot).json()["detail"][0]
+tactful.post("/users")(never_called)
+TestClient(tactful).post("/users", json=forgot).json()["detail"][0]
 
 # %% [markdown]
 # ## Discipline, and better than discipline
