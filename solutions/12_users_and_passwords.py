@@ -33,7 +33,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import BaseModel, SecretStr
 from sqlalchemy import Dialect, ForeignKey, MetaData, String, TypeDecorator
-from sqlalchemy import create_engine, delete, event, func, select, update
+from sqlalchemy import create_engine, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
@@ -154,9 +154,11 @@ print(f"a thousand guesses at SHA-256: {milliseconds(a_thousand_guesses):6.1f} m
 print(f"one guess at argon2:           {milliseconds(lambda: strong.hash('middlemarch')):6.1f} ms")
 
 # %% [markdown]
-# One guess costs more than a hundred thousand. You pay that once for each login, and do not notice. The thief pays it
-# for each guess, for each user, and does. A graphics card narrows the gap for SHA-256 and hardly for argon2, which
-# fills 64 MiB of memory for every single guess. What a hash looks like:
+# One guess costs as much as several hundred thousand. You pay that once for each login, and do not notice. The thief
+# pays it for each guess, for each user, and does. Nor does a rack of graphics cards help much: argon2 is
+# [memory-hard](https://www.rfc-editor.org/rfc/rfc9106.html), and every single guess wants 64 MiB to itself.
+#
+# What such a hash looks like:
 
 # %%
 first, second = strong.hash("middlemarch"), strong.hash("middlemarch")
@@ -187,9 +189,10 @@ for memory, passes, lanes in ((1024, 1, 1), (19_456, 2, 1), (65_536, 3, 4), (131
 #
 # 1. **Not below a floor.** [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)
 #    draws it at 19 MiB, 2 passes, 1 lane: the second line.
-# 2. **Memory first**: as much as you have, divided by the logins that run at once. FastAPI runs up to 40 `def`
-#    endpoints at a time, so the third line may ask for 40 × 64 MiB, which is 2.5 GiB. That is the number which surprises
-#    people in a container with 512 MiB.
+# 2. **Memory first**: as much as you have, divided by the logins that run at once. FastAPI runs up to
+#    [40 `def` endpoints](https://anyio.readthedocs.io/en/stable/threads.html#adjusting-the-default-maximum-worker-thread-count)
+#    at a time, so the third line may ask for 40 × 64 MiB, which is 2.5 GiB. In a container with 512 MiB that is a short
+#    evening.
 # 3. **Then passes**, until a login takes what you are willing to wait: 50 to 300 milliseconds are usual.
 #
 # The third line is what `PasswordHash.recommended()` gives you. It is the second recommendation of
@@ -377,7 +380,8 @@ print(count(User), "of", len(look_alikes))
 
 # %% [markdown]
 # All of them, and each can now write reviews under what looks like Ada's name. `COLLATE NOCASE` and SQLite's `lower()`
-# know about the twenty-six letters of ASCII and nothing else. So names are brought into one form **in Python, in one
+# know [the twenty-six letters of ASCII](https://www.sqlite.org/datatype3.html#collating_sequences) and nothing else. So
+# names are brought into one form **in Python, in one
 # function**, and it is that form which is unique:
 
 
@@ -441,7 +445,7 @@ for name in ("ada", "аda"):
 # %% [markdown]
 # A Cyrillic letter is not a manner of writing a Latin one; it is another letter, and no normalization will or should
 # change that. What helps is a decision: let **handles** come from a short alphabet (`[a-z0-9._-]`, checked after
-# `canonical`), as most sites do, and let **display names** be anything at all. The price is that José's handle is
+# `canonical`), and let **display names** be anything at all. The price is that José's handle is
 # `jose`; his name is still José.
 #
 # Passwords come in two spellings as well, depending on the keyboard:
@@ -494,6 +498,7 @@ def make_user(new: NewUser) -> User:
     )
 
 
+# %%
 ways = FastAPI()
 
 

@@ -938,7 +938,7 @@ def find_hash(session: Session, username: str) -> str | None:
         _BASE
         + _PLAIN.replace(
             "Mapped[str]\n", "Mapped[str] = mapped_column(deferred=True, deferred_raiseload=True)\n"
-        ).replace("unique=True)\n    hashed", "unique=True)\n    hashed")
+        )
         + """
 
 def add_account(session, username, hashed):
@@ -1025,6 +1025,8 @@ def add_account(session, username, hashed):
         "taken off after loading",
         _BASE
         + """
+from sqlalchemy import event
+
 class Account(AccountBase):
     __tablename__ = "account"
 

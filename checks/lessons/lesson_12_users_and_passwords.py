@@ -537,7 +537,7 @@ class LoginThatDoesNotTell(Exercise):
 
         def stored(name: str) -> str:
             found = lab.rows(select(table.c.hashed_password).where(table.c.username == name))
-            return str(found[0]["hashed_password"])
+            return str(found[0]["hashed_password"]) if found else ""
 
         log_in(lab.word(), guess)  # a decoy may be made when it is first needed
         seen: dict[str, Any] = {"work": {}, "kept_before": stored(open_)}
@@ -549,7 +549,6 @@ class LoginThatDoesNotTell(Exercise):
             ("closed_wrong", closed, guess),
         ):
             seen[name], seen["work"][name] = watched(user, given)
-        # Kelvin sign, long s and the like would do as well; capitals are what people type.
         seen["other_case"] = log_in(open_.upper(), password)
         seen["kept_after"] = stored(open_)
         seen["old_before"] = stored(old)
@@ -737,6 +736,7 @@ class CannotLeak(Exercise):
 
     def observe(self, lab: Lab) -> dict[str, Any]:
         account, add, find = lab["Account"], lab["add_account"], lab["find_hash"]
+        metadata = account.__table__.metadata
         own = create_engine(
             "sqlite://", connect_args={"check_same_thread": False}, poolclass=StaticPool
         )
@@ -761,7 +761,7 @@ class CannotLeak(Exercise):
 
             return act
 
-        made = lab.call("create_all()", account.metadata.create_all, own)
+        made = lab.call("create_all()", metadata.create_all, own)
         keep = in_a_session(lambda session: getattr(add(session, name, hashed), "id", None))
         kept = lab.call("add_account(...)", keep)
         probe = _probe(
@@ -841,10 +841,17 @@ class CannotLeak(Exercise):
     def never_sends_it(self, seen: Seen) -> None:
         """No endpoint that returns an account sends its hash."""
         for where, what in _SENT.items():
+            step = seen.step(where)
+            expect(
+                step.status == 200,
+                saw=f"An endpoint returned an account {what}, and answered {step.status} "
+                f"({step.error}: {step.error_message}).",
+                wanted="Only an account that can be returned shows what it keeps to itself.",
+            )
             expect(
                 where not in seen["leaks"],
                 saw=f"An endpoint returned an account {what}, and the hash was in the answer: "
-                f"`{_shortened(seen.step(where).body, 200)}`.",
+                f"`{_shortened(step.body, 200)}`.",
                 wanted="It should not be.",
                 why="With the hash at home, a thief guesses without being counted.",
             )
@@ -852,6 +859,11 @@ class CannotLeak(Exercise):
     @requirement(1, shows="schema")
     def not_even_by_name(self, seen: Seen) -> None:
         """Nor does a schema that asks for every column."""
+        expect(
+            seen.step("read").status == 200,
+            saw="No account could be read, so no schema could ask it for anything.",
+            wanted="An account should be read, and keep its hash to itself.",
+        )
         expect(
             "schema" not in seen["leaks"],
             saw="A schema had a field for each column of `Account`, as a careless `AccountOut` "
@@ -862,6 +874,13 @@ class CannotLeak(Exercise):
     @requirement(1, shows="logged")
     def nor_logs_it(self, seen: Seen) -> None:
         """Nor is it in a log line that shows the account, or all that it holds."""
+        logged = seen.step("logged")
+        expect(
+            logged.error is None,
+            saw=f"Reading an account and printing it ended in {logged.error}: "
+            f"{logged.error_message}.",
+            wanted="It should print, without its hash.",
+        )
         expect(
             "logged" not in seen["leaks"],
             saw="An account was logged, and so was its hash: "
