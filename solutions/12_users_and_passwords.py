@@ -485,7 +485,7 @@ mailer = MailServer()
 WELCOME = "Welcome to Dog-Eared! Please confirm your address: https://..."
 
 # %% [markdown]
-# A database can roll back; a mail cannot. So there is no transaction around both, and one has to come first. Three ways:
+# A database can roll back; a mail cannot. So there is no transaction around both, and one has to come first. The two obvious ways:
 
 
 # %%
@@ -529,7 +529,9 @@ def background(new: NewUser, tasks: BackgroundTasks) -> None:
 
 
 # %% [markdown]
-# The second comes in two tempers: while the client waits, or when the client has gone. First the night of the incident.
+# The second comes in two tempers: while the client waits, or when the client has gone.
+#
+# First the night of the incident.
 # Ada registers while the mail server is down, and tries again when it is back.
 #
 # **Predict**, for each way: what she hears, both times, and how many letters she has in the end.
@@ -571,7 +573,7 @@ for path in ("/before-commit", "/after-commit", "/background"):
     register(path, "Ada", "ada@example.com")
     mailer.sent.clear()
     heard = register(path, "ADA", "bob@example.com")
-    print(f"{path:15} Bob hears {heard} and has {len(mailer.sent)} letters")
+    print(f"{path:15} Bob hears {heard}, letters to him: {len(mailer.sent)}")
 
 # %% [markdown]
 # *Before the commit*, Bob is welcomed to an account that does not exist; the link in his letter leads nowhere. (A
@@ -628,9 +630,8 @@ print("delivered:      letters:", len(mailer.sent))
 
 heard = register("/outbox", "ADA", "bob@example.com")
 deliver()
-print(
-    "Bob hears", heard, "and has", [to for to, _ in mailer.sent].count("bob@example.com"), "letters"
-)
+to_bob = [recipient for recipient, _ in mailer.sent if recipient == "bob@example.com"]
+print(f"Bob hears {heard}, letters to him: {len(to_bob)}")
 
 # %% [markdown]
 # 201 the first time, and true: she is registered. The 409 of the second try is nobody's worry, since nobody who has
