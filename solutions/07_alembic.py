@@ -193,7 +193,8 @@ edit("shop/main.py", "import Author, Base", "import Author")
 # (*File, New, Terminal*), type `cd demo_07` and the same command, and see the same.
 
 # %%
-alembic("init migrations", DEMO)
+alembic("-q init migrations", DEMO)
+print(*sorted(path.relative_to(DEMO).as_posix() for path in DEMO.rglob("*.*")), sep="\n")
 
 # %% [markdown]
 # | file | is | you |
@@ -356,7 +357,7 @@ SHOP = Path("bookshop_07")
 if not (SHOP / "alembic.ini").exists():
     (SHOP / "shop").mkdir(parents=True, exist_ok=True)
     with redirect_stdout(io.StringIO()):
-        alembic("init migrations", SHOP)
+        alembic("-q init migrations", SHOP)
 
 
 # %% [markdown]
