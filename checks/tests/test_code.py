@@ -31,7 +31,7 @@ LAYERS = (
         "shell",
     },
     {"judge", "journal", "lessons", "answers", "cells"},
-    {"show", "workspace", "certificate"},
+    {"show", "charts", "workspace", "certificate"},
     {"authoring", "grading", "website", "doctor", "server"},
     {"notebook", "terminal", "keys", "watching", "grading_terminal"},
     {"cli"},
