@@ -1120,8 +1120,8 @@ await memory.dispose()
 seen
 
 # %% [markdown]
-# Under the flight recorder a migration is nothing mysterious: your operations as SQL, and after each revision an `UPDATE`
-# of one row.
+# Under the flight recorder a migration is nothing mysterious: your operations as SQL, after each revision the one row in
+# `alembic_version`, and a single commit, which is made by whoever handed over the connection.
 
 # %% [markdown]
 # ## The rules
