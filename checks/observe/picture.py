@@ -238,7 +238,7 @@ def _detail_html(row: _Row, several: set[str]) -> str:
         return escape(_detail(row, several))
     sql = f"<code>{_sql_html(_sql(row))}</code>"
     if task := _task(row, several):
-        sql += f' <b>{task}</b>'
+        sql += f" <b>{task}</b>"
     if not row.same:
         params = _params(row.event.detail)
         return f'{sql} <span class="params">with {escape(params)}</span>' if params else sql

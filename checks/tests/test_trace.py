@@ -351,7 +351,7 @@ def test_statements_say_which_task_sent_them(tmp_path: Path) -> None:
     assert sent[1] == sent[4]
     assert len(set(sent.values())) == 3
     assert "SELECT ?  task 2  with number=2" in str(seen)
-    assert '<b>task 3</b>' in seen._repr_html_()
+    assert "<b>task 3</b>" in seen._repr_html_()
 
 
 def test_a_sync_driver_has_no_tasks_to_tell_of(engine: Engine) -> None:
