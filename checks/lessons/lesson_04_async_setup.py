@@ -816,7 +816,8 @@ class ClientForTests(Exercise):
         """This client is not async: its `get` gives a response and nothing to await. `TestClient`
         runs the app in a loop of its own; an async test wants `httpx.AsyncClient` with
         `httpx.ASGITransport(app=app)`."""
-        return _says(seen.step("used"), "'await' expression", "has no attribute '__enter__'")
+        told = ("'await' expression", "can't be awaited", "has no attribute '__enter__'")
+        return _says(seen.step("used"), *told)
 
     @mistake()
     def no_base_url(self, seen: Seen) -> bool:
@@ -828,11 +829,7 @@ class ClientForTests(Exercise):
     def not_the_app(self, seen: Seen) -> bool:
         """The request went out to the network and not to the app. Give the client
         `transport=httpx.ASGITransport(app=app)`."""
-        return (
-            seen.step("used").error is not None
-            and "entered" in seen["life"]
-            and ("served" not in seen["life"])
-        )
+        return _says(seen.step("used"), "Connect", "httpcore")  # pages have no network at all
 
     @mistake()
     def no_lifespan(self, seen: Seen) -> bool:
