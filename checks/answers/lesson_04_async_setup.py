@@ -688,6 +688,19 @@ async def list_authors() -> Any:
     ),
     wrong(
         "04.one_task",
+        "a second session for all of them, not yet connected",
+        _QUESTIONS
+        + """
+    async with ShopSession() as own:
+        books, reviews, first = await asyncio.gather(
+            count_books(own, author_id), count_reviews(own, author_id), first_title(own, author_id)
+        )
+"""
+        + _TELL,
+        "shared",
+    ),
+    wrong(
+        "04.one_task",
         "a lock",
         _QUESTIONS
         + """
