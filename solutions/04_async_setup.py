@@ -102,8 +102,7 @@ except Exception as error:
     print(f"{type(error).__name__}: {error}")
 
 # %% [markdown]
-# No, and it tells you why. Async is not a way of calling a driver; it is another driver, one that gives way while it
-# waits. For SQLite that is [aiosqlite](https://aiosqlite.omnilib.dev/), for PostgreSQL
+# No, and it says why. Async is not a way of calling a driver; it is another driver, one that gives way while it waits. For SQLite that is [aiosqlite](https://aiosqlite.omnilib.dev/), for PostgreSQL
 # [asyncpg](https://magicstack.github.io/asyncpg/) or psycopg, which can do both. The URL names it:
 
 # %% tags=["setup"]
@@ -228,8 +227,9 @@ print("heard:  ", [str(one.message) for one in heard])
 
 # %% [markdown]
 # Nothing is kept, and nothing raised. A coroutine that nobody awaits is a call that never happens, and all you get is a
-# `RuntimeWarning` between the lines of a log. Have your tests turn it into an error:
-# [`-W error::RuntimeWarning`](https://docs.python.org/3/using/cmdline.html#cmdoption-W), or let a linter find it.
+# `RuntimeWarning` between the lines of a log. mypy finds it without being asked:
+# [`unused-coroutine`](https://mypy.readthedocs.io/en/stable/error_code_list.html#check-that-coroutine-return-value-is-used-unused-coroutine).
+# pytest only counts it among its warnings, unless you run it with `-W error`.
 #
 # ## After the commit
 #
@@ -368,8 +368,8 @@ with trace(ported, shop_engine) as seen:
 seen
 
 # %% [markdown]
-# The timelines are those of lesson 01, event for event. That is the point: a transaction is a transaction. Here is
-# every kind of line that changed.
+# The timelines are those of lesson 01, event for event: a transaction is a transaction. Here is every kind of line that
+# changed.
 #
 # | lesson 01 | now | why |
 # | --- | --- | --- |
@@ -833,7 +833,7 @@ await slow_engine.dispose()
 #   request has not committed, and one request now holds four connections. Ten such requests want forty, and the pool has
 #   fifteen. Lesson 06 shows how that ends.
 #
-# A third is often better than both: one statement that asks all three.
+# Often there is something better than both: one statement that asks all three.
 
 # %% [markdown]
 # ## Exercise 4.4: three questions
@@ -957,8 +957,8 @@ async with httpx.AsyncClient(transport=transport, base_url="http://test") as cli
 # %% [markdown]
 # ## An engine belongs to a loop
 #
-# Why care how many loops there are? Because a pooled connection is bound to the loop that opened it. aiosqlite does not
-# mind, having a thread of its own; nor does psycopg. asyncpg does. So this is a bug that SQLite will not show you.
+# Why care how many loops there are? Because a connection in the pool is bound to the loop that opened it. aiosqlite does
+# not mind, having a thread of its own, and so SQLite will never show you this. asyncpg does.
 
 
 # %%
@@ -977,8 +977,8 @@ def twice(client: TestClient) -> str:
     """What two requests come to."""
     try:
         return str([client.get("/").json() for _ in range(2)])
-    except RuntimeError as error:
-        return f"RuntimeError: ... {str(error).rpartition('> ')[2]}"
+    except Exception as error:
+        return f"{type(error).__name__}: ... {str(error).rpartition('> ')[2]}"
 
 
 async def use_here(engine: Any) -> Any:
@@ -989,7 +989,7 @@ async def use_here(engine: Any) -> Any:
 
 
 # %% [markdown]
-# **Predict** which of these five fail on asyncpg:
+# **Predict** which of these six fail. The last one is psycopg's:
 
 # %% tags=["recorded"]
 import logging
@@ -1013,12 +1013,16 @@ if server:
     transport = httpx.ASGITransport(app=app_on(await use_here(create_async_engine(asyncpg))))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         print("used here, then AsyncClient  ", (await client.get("/")).json())
+
+    psycopg = await use_here(create_async_engine(server.url))
+    with TestClient(app_on(psycopg)) as client:
+        print("psycopg: here, then there    ", twice(client))
     logging.disable(logging.NOTSET)
 
 # %% [markdown]
 # The first and the third. In the first each request has a loop of its own, and the second request is handed the first
-# one's connection. In the third the fixture that fills the tables and the app under test use one engine in two loops,
-# which is how most test suites meet this.
+# one's connection. The third is how most test suites meet this: a fixture fills the tables in its loop, and the app under
+# test uses the same engine in another. psycopg forgives it.
 #
 # uvicorn has one loop for as long as it runs, so in production an engine at the top of a module is right. In tests:
 #
@@ -1211,8 +1215,7 @@ with TestClient(api) as client:
 #
 # ## In production
 #
-# - `postgresql+asyncpg://`, or `postgresql://`, which on 2.1 is psycopg for sync and async alike. psycopg forgives a
-#   change of loops; lesson 05 measures the two.
+# - `postgresql+asyncpg://`, or `postgresql://`, which on 2.1 is psycopg for sync and async alike. Lesson 05 measures both.
 # - Behind PgBouncer, asyncpg's prepared statements need
 #   [settings of their own](https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#prepared-statement-name-with-pgbouncer).
 # - Never a sync session, `time.sleep` or `requests` in an `async def`: it stops every request of the process. Lesson 05
