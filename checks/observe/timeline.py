@@ -16,7 +16,8 @@ KINDS = (
     "session_open",  # session; reopened=True when a closed session was used again
     "checkout",  # connection
     "begin",  # connection; sql where the engine spells it out, such as BEGIN IMMEDIATE
-    "sql",  # sql, params, many, ms, rows, connection; failed where the database refused it
+    "sql",  # sql, params, many, ms, rows, connection; failed where the database refused it; task
+    # where the driver is async: which asyncio task sent it, counted from 1
     "savepoint",  # connection, name
     "release",  # connection, name
     "rollback_to",  # connection, name
