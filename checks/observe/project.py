@@ -110,20 +110,22 @@ class Project:
         from alembic.script import ScriptDirectory
 
         try:
-            script = ScriptDirectory.from_config(Config(str(self.path / "alembic.ini")))
-            heads = script.get_heads()
-            return [
-                {
-                    "revision": one.revision,
-                    "down": list(one._versioned_down_revisions),
-                    "head": one.revision in heads,
-                    "file": Path(one.path).name,
-                }
-                for one in script.walk_revisions()
-            ]
+            with warnings.catch_warnings(action="ignore"):  # what is wrong, it raises as well
+                script = ScriptDirectory.from_config(Config(str(self.path / "alembic.ini")))
+                heads = script.get_heads()
+                known = list(script.walk_revisions())
         except Exception as raised:
             error = {"type": type(raised).__name__, "message": said(raised)}
             return {"ok": False, "error": error, "printed": ""}
+        return [
+            {
+                "revision": one.revision,
+                "down": list(one._versioned_down_revisions),
+                "head": one.revision in heads,
+                "file": Path(one.path).name,
+            }
+            for one in known
+        ]
 
     # -- tests --------------------------------------------------------------------------------
     def run_tests(self, file: str) -> list[Outcome]:
