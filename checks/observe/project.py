@@ -8,6 +8,7 @@ import inspect as inspect_code
 import io
 import logging
 import logging.config
+import os
 import runpy
 import shutil
 import sys
@@ -279,10 +280,11 @@ def modules_anew(own: Path, copy: Path) -> Iterator[None]:
     """Modules of the learner's folder come from the copy meanwhile, and are theirs again after."""
 
     def of(folder: Path) -> dict[str, Any]:
+        within = str(folder) + os.sep  # there are thousands of modules, so no Path for each
         return {
             name: module
             for name, module in list(sys.modules.items())
-            if any(folder in Path(place).parents for place in _places(module))
+            if any(place.startswith(within) for place in _places(module))
         }
 
     kept, path, bytecode = of(own), list(sys.path), sys.dont_write_bytecode
