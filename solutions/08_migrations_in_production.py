@@ -36,7 +36,7 @@ from checks import TODO, check, hint, progress, solution, trace
 from checks.shell import alembic
 
 # %% [markdown]
-# Two helpers. A migration is the function `upgrade()` in a revision's file; to look at many of them, we skip the file and
+# Three helpers. A migration is the function `upgrade()` in a revision's file; to look at many of them, we skip the file and
 # keep the function. `migrate` runs one as Alembic would: one connection, one transaction, and `op` at work on it.
 
 
@@ -50,6 +50,13 @@ def fresh(*statements: str) -> Engine:
     return engine
 
 
+def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
+    """What a query finds."""
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+# %% tags=["setup"]
 def migrate(engine: Engine, step: Callable[[], None]) -> None:
     """Run a function as the `upgrade()` of a revision, and tell how it ended."""
     with warnings.catch_warnings(record=True) as warned:
@@ -67,16 +74,12 @@ def migrate(engine: Engine, step: Callable[[], None]) -> None:
         print("  a warning:", str(warning.message).split(";")[0])
 
 
-def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    """What a query finds."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(query)]
-
-
 # %% [markdown]
 # # 1. A name for everything
 #
-# Most tables in the world are made like the first of these two. **Predict.** What is the `UNIQUE` constraint called?
+# Most tables in the world are made like the first of these two.
+#
+# **Predict.** What is its `UNIQUE` constraint called?
 
 # %% tags=["setup"]
 NAMING = {
@@ -128,7 +131,7 @@ def share_an_address_at_last() -> None:
 
 
 migrate(nameless, share_an_address_at_last)
-rows(nameless, "SELECT sql FROM sqlite_master WHERE name = 'customer'")
+print(rows(nameless, "SELECT sql FROM sqlite_master WHERE name = 'customer'")[0][0])
 
 # %% [markdown]
 # And what is a "batch"?
@@ -393,12 +396,13 @@ for name, (insert, query) in VERSIONS.items():
 
 # %% [markdown]
 # Read it as a staircase, from the top left to the bottom right. A step to the right is a migration, a step down is a
-# deploy, and you may stand only on a *yes*. While you deploy you stand on two rows at once. From 1 to 4 directly there is
-# no way; from 1 by 2 and 3 to 4 there is exactly one.
+# deploy, and you may stand only on a *yes*; while you deploy, you stand on two rows at once. From 1 to 4 directly there is
+# no way.
 #
 # ## In between
 #
-# Statuses are not everything. We have expanded, and the deploy of version 2 is under way:
+# Statuses are not everything. (From 2 to 4 they would let you jump; but version 2 reads `mail`, which version 4 no longer
+# writes.) We have expanded, and the deploy of version 2 is under way:
 
 # %%
 live = fresh(CUSTOMERS)
@@ -466,6 +470,7 @@ class Customer(Base):
 
 # %% [markdown]
 # And here is a revision of January's, when there was no `country`. It has run everywhere, long ago, without a complaint.
+#
 # **Predict.** Today a new colleague sets up an empty database, and all revisions run, from the first.
 
 
@@ -756,8 +761,10 @@ customers(live).post("/customers?email=cleo@x.org").status_code
 
 # %% [markdown]
 # From that second on nobody can sign up. So the column needs a default *in the database*, which fills in for an app that
-# says nothing. **Predict.** The column may still be NULL, and now it has a server default. Cleo signs up at the same old
-# app. What is her country?
+# says nothing.
+#
+# **Predict.** The column may still be NULL, and now it has a server default. Cleo signs up at the same old app. What is her
+# country?
 
 
 # %%
@@ -1079,6 +1086,7 @@ if server:
         )
 
 
+# %% tags=["recorded"]
 def may_others(statement: str) -> str:
     """Whether another connection gets this done, or has to wait for a lock."""
     with postgres.connect() as connection:
@@ -1110,6 +1118,7 @@ DDL = {
 }
 
 
+# %% tags=["recorded"]
 def file_of_the_table(connection: Connection) -> int | None:
     return connection.scalar(text("SELECT pg_relation_filenode('customer')"))
 
@@ -1401,9 +1410,9 @@ if server:
 # - Migrate as a step of its own, once, by one process, before the new version starts. Where you cannot be sure of *once*,
 #   let them queue: `env.py` above takes an
 #   [advisory lock](https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS).
-# - Expanding goes before the deploy, contracting after it, by days if you like. Going back one version must stay possible
-#   until then, and it is: the old column is still there.
-# - A downgrade in production is a second accident. Go forward: the previous *app* on the expanded table is your way back.
+# - Expanding goes before the deploy, contracting after it, by days if you like.
+# - With expand and contract the way back needs no downgrade: the previous *app* runs on the expanded table. Lesson 07's way
+#   down is for the night on which you were too bold.
 # - Try a migration on a copy with as many rows as the original. A hundred rows say nothing about a lock.
 # - An async app needs no async migrations. They are one connection and one statement after the other; if there is a
 #   synchronous driver at hand, use that.
