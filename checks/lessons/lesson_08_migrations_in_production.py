@@ -865,6 +865,7 @@ def _live_table() -> Iterator[Engine]:
         @event.listens_for(engine, "connect")
         def take_over(dbapi_connection: Any, record: Any) -> None:
             dbapi_connection.isolation_level = None
+            dbapi_connection.execute("PRAGMA synchronous = OFF")  # gone in a moment, power or not
 
         @event.listens_for(engine, "begin")
         def say_begin(connection: Any) -> None:

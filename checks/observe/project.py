@@ -171,6 +171,7 @@ class Project:
             with (
                 redirect_stdout(printed),
                 redirect_stderr(printed),
+                _alembic_prints_where_all_do(),
                 warnings.catch_warnings(action="ignore"),
             ):
                 act()
@@ -309,6 +310,23 @@ def _places(module: Any) -> list[str]:
     held = getattr(module, "__dict__", {})  # some modules answer to every name
     named = (held.get("__file__"), *(held.get("__path__") or ()))
     return [one for one in named if isinstance(one, str)]
+
+
+@contextmanager
+def _alembic_prints_where_all_do() -> Iterator[None]:
+    """Alembic prints to what was standard output when it was imported, unless told otherwise."""
+    from alembic import config as home
+
+    class_: Any = home.Config
+
+    def print_stdout(config: Any, text: str, *values: Any) -> None:
+        print(text % values if values else text)
+
+    real, class_.print_stdout = class_.print_stdout, print_stdout
+    try:
+        yield
+    finally:
+        class_.print_stdout = real
 
 
 @contextmanager

@@ -171,7 +171,7 @@ def helper():
 """
 
 
-def test_tests_are_called_as_pytest_would(shop: Path) -> None:
+def test_tests_are_called_as_pytest_would(shop: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (shop / "test_shop.py").write_text(TESTS, encoding="utf-8")
     with lab() as here, here.project("shop") as project:
         outcomes = {one["name"]: one for one in project.run_tests("test_shop.py")}
@@ -181,6 +181,8 @@ def test_tests_are_called_as_pytest_would(shop: Path) -> None:
         "test_it_is_exact": True,
         "test_of_what_is_not_here": False,
     }
+    assert "No new upgrade" in outcomes["test_it_is_up_to_date"]["printed"]
+    assert capfd.readouterr() == ("", "")
     assert outcomes["test_later"]["error"]["type"] == "AssertionError"
     assert "client" in outcomes["test_of_what_is_not_here"]["error"]["message"]
     assert not (shop / "bookshop.db").exists()
