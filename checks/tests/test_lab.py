@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import create_engine, text
 
 from checks.observe.lab import Lab, LearnersError
 from checks.observe.snapshot import ObstacleError
@@ -316,3 +317,16 @@ def test_rows_of_a_table_that_is_missing_are_the_learners_error(build: Build) ->
 
 def test_random_data_follows_the_seed() -> None:
     assert Lab({}, (), 5).word() == Lab({}, (), 5).word() != Lab({}, (), 6).word()
+
+
+def test_an_engine_of_the_exercises_own_is_watched() -> None:
+    own = create_engine("sqlite://")
+
+    def ask() -> None:
+        with own.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    with Lab({}, (), 1) as lab:
+        lab.watch(own)
+        step = lab.call("ask()", ask)
+    assert "sql" in [one["kind"] for one in step["timeline"]]
