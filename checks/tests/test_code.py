@@ -26,6 +26,7 @@ LAYERS = (
         "observe",
         "setup",
         "kernels",
+        "servers",
     },
     {"judge", "journal", "lessons", "answers", "cells"},
     {"show", "charts", "workspace", "certificate"},
