@@ -174,6 +174,9 @@ async def health() -> str:
 transport = httpx.ASGITransport(app=shop)
 client = httpx.AsyncClient(transport=transport, base_url="http://shop")
 
+for path in ("/def", "/async", "/mix"):  # the first time a thread starts, connections are opened
+    await client.get(path)
+
 with trace(shop, engine, async_engine) as seen:
     for path in ("/def", "/async", "/mix"):
         await client.get(path)
@@ -181,8 +184,8 @@ with trace(shop, engine, async_engine) as seen:
 seen
 
 # %% [markdown]
-# None is faster, none raises, and all three return the same. On your own machine, with one browser tab, you would never
-# know. The recorder does: it has put a line of red on the third.
+# None is faster to speak of, none raises, and all three return the same. On your own machine, with one browser tab, you
+# would never know. The recorder does: it has put a line of red on the third.
 #
 # What it means takes one fact about FastAPI. A process has one **event loop**: a single thread that runs every
 # `async def`, one step at a time, from `await` to `await`. At an `await` it turns to somebody else.
@@ -571,14 +574,13 @@ def endpoints_on(engine: Any, async_engine: Any) -> FastAPI:
 
 # %% tags=["recorded"]
 if server:
-    psycopg, asyncpg = (
-        endpoints_on(pg_engine, other) for other in (psycopg_engine, asyncpg_engine)
-    )
+    on_psycopg = endpoints_on(pg_engine, psycopg_engine)
+    on_asyncpg = endpoints_on(pg_engine, asyncpg_engine)
     pg_curves = {
-        "def, psycopg": await measured(psycopg, "/def"),
-        "async def, psycopg": await measured(psycopg, "/async"),
-        "async def, psycopg, sync Session": await measured(psycopg, "/mix"),
-        "async def, asyncpg": await measured(asyncpg, "/async"),
+        "def, psycopg": await measured(on_psycopg, "/def"),
+        "async def, psycopg": await measured(on_psycopg, "/async"),
+        "async def, psycopg, sync Session": await measured(on_psycopg, "/mix"),
+        "async def, asyncpg": await measured(on_asyncpg, "/async"),
     }
 
 # %% tags=["recorded"]
@@ -607,8 +609,9 @@ plot(
 #
 # - **Behind the same pool, sync and async are the same.** The three upper curves lie on top of each other, and which of
 #   them wins changes from run to run. What limits them is ten connections, and it limits them alike.
-# - **The mix costs about as much as your pool is large.** Ten connections, of which it uses one: on the machine that made
-#   this page, eight to nine times less at a hundred requests at once. With a pool of twenty it would be twice that.
+# - **The mix costs about as much as your pool is large.** It uses one connection of ten. On the machine that made this
+#   page, that is eight or nine times less at a hundred requests at once, and the gap grows with the pool, until the
+#   processor is the limit.
 # - **The driver is no reason either.** You could not tell asyncpg from psycopg by these curves.
 #
 # The 50 ms make this easy to see, and they are a choice: with queries of half a millisecond you would mostly measure
@@ -688,8 +691,33 @@ roomy_engine.dispose()
 # is the one for connections, and there sync and async wait alike.
 #
 # The queue for threads has one more property: everything that is `def` stands in it, whether it wants a database or
-# not. With forty slow requests inside, a `def` health check waits for a thread. Leave that one `async def`; it waits
-# for nothing.
+# not. **Predict.** Sixty slow requests come in, and behind them two health checks, one `async def` and one `def`. When
+# are those two answered?
+
+
+# %% tags=["recorded"]
+@shop.get("/def-health")
+def health_in_a_thread() -> str:
+    return "fine"
+
+
+order: list[str] = []
+
+
+async def note_when_answered(path: str) -> None:
+    await client.get(path)
+    order.append(path)
+
+
+sixty = ["/def?ms=100"] * 60
+await asyncio.gather(*map(note_when_answered, [*sixty, "/health", "/def-health"]))
+
+print("before /health:    ", order.index("/health"))
+print("before /def-health:", "20 or more" if order.index("/def-health") >= 20 else "hardly any")
+
+# %% [markdown]
+# The one in a thread has nothing to do and waits all the same, until twenty of the sixty are through and there is a
+# thread for it. A health check is `async def`, and touches nothing that can block.
 
 # %% [markdown]
 # ## Exercise 5.1: predict, then measure
@@ -804,7 +832,19 @@ large_engine.dispose()
 # concurrency for sync code. The second is for an endpoint that awaits something else as well. `asyncio.to_thread` does
 # the same in a pool of its own, with a limit of its own.
 #
-# What does not work is half a cure. **Predict**: the endpoint is `def` now, the dependency `async def`, for good measure.
+# Two things do not work. One is the word `await`, in front of what was sync:
+
+# %%
+with SessionLocal() as session:
+    try:
+        await session.scalar(select(func.count()).select_from(Book))
+    except TypeError as error:
+        print("TypeError:", error)
+
+# %% [markdown]
+# The `int` in that message is the answer. It was there before `await` looked at it, and until then the loop stood still.
+#
+# The other is half a cure. **Predict**: the endpoint is `def` now, the dependency `async def`, for good measure.
 # Which statements are in red?
 
 # %%
@@ -1214,7 +1254,7 @@ except AssertionError as error:
 #
 # | message | what happened |
 # | --- | --- |
-# | `TimeoutError: QueuePool limit of size 5 overflow 0 reached, connection timed out, timeout 1.00` | here: `async def` with a sync session from a dependency; the loop waits for a connection that only the loop can give back. Elsewhere: lesson 06 |
+# | `TimeoutError: QueuePool limit of size 5 overflow 0 reached, connection timed out, timeout 0.50` | here: `async def` with a sync session from a dependency; the loop waits for a connection that only the loop can give back. Elsewhere: lesson 06 |
 # | `ReadTimeout`, at a health check of a process that is well | something holds up its event loop |
 # | `TypeError: object int can't be used in 'await' expression` | `await` in front of a sync session's method; it makes nothing async |
 #
