@@ -440,8 +440,8 @@ print(f"last answer {max(wave.answered):6.0f} ms   silence {wave.silence:6.0f} m
 # %% tags=["recorded"]
 try:
     transport = httpx.ASGITransport(app=stuck)
-    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
-        await asyncio.gather(*(client.get("/mix") for _ in range(12)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as twelve:
+        await asyncio.gather(*(twelve.get("/mix") for _ in range(12)))
 except Exception as error:
     print(f"{type(error).__name__}: {str(error).split(' (')[0]}")
 
@@ -867,8 +867,8 @@ def half_an_order(
 # %%
 transport = httpx.ASGITransport(app=halfway)
 with trace(halfway, engine) as seen:
-    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
-        await client.post("/orders")
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as customer:
+        await customer.post("/orders")
 
 seen
 
