@@ -692,8 +692,10 @@ roomy_engine.dispose()
 # is the one for connections, and there sync and async wait alike.
 #
 # The queue for threads has one more property: everything that is `def` stands in it, whether it wants a database or
-# not. **Predict.** Sixty slow requests come in, and behind them two health checks, one `async def` and one `def`. When
-# are those two answered?
+# not.
+#
+# **Predict.** Sixty slow requests come in, and behind them two health checks, one `async def` and one `def`. How many
+# of the sixty are answered before each of the two?
 
 
 # %% tags=["recorded"]
