@@ -911,7 +911,7 @@ app = FastAPI()
 # async def read_copies(isbn: str, session: SessionDep) -> int:
 # END STARTER
 # BEGIN SOLUTION
-def read_copies(isbn: str, session: SessionDep) -> int:
+def read_copies(isbn: str, session: SessionDep) -> int:  # in a thread, where it may wait
     # END SOLUTION
     return in_stock(session, isbn)
 
@@ -921,7 +921,7 @@ def read_copies(isbn: str, session: SessionDep) -> int:
 # async def place_order(isbn: str, session: SessionDep) -> dict[str, int]:
 # END STARTER
 # BEGIN SOLUTION
-def place_order(isbn: str, session: SessionDep) -> dict[str, int]:
+def place_order(isbn: str, session: SessionDep) -> dict[str, int]:  # and so is this
     # END SOLUTION
     if in_stock(session, isbn) == 0:
         raise HTTPException(409, "Sold out.")
