@@ -22,13 +22,13 @@ def render(content: Content, drawn: dict[str, Drawn]) -> str:
         drawn: The outputs of its cells, by id.
     """
     entries = {entry.id: entry for entry in content.lesson.exercises}
-    # Under numbered parts, which are headings of the first rank in a notebook, all go one deeper.
-    ranks = [rank for rank, _ in prose.headings(content.prose)]
-    deeper = 1 if ranks.count(1) > 1 else 0
+    in_parts = _in_parts(content.cells)
     blocks = [front_matter(content.heading, content.description), f"# {content.heading}"]
     blocks.append(_facts(content))
     for card, cells in groupby(_in_cards(content.cells), key=lambda pair: pair[0]):
-        inside = [_block(cell, content, entries, drawn, deeper) for _, cell in cells]
+        inside = [
+            _block(cell, content, entries, drawn, deeper=cell.id in in_parts) for _, cell in cells
+        ]
         if card:
             named = card.replace(".", "-").replace("_", "-")
             opening = (
@@ -117,6 +117,21 @@ def _size(content: Content) -> str:
     return f"{minutes} to read · {exercises}, {content.points:g} points"
 
 
+def _in_parts(cells: Iterable[Cell]) -> set[str]:
+    """The cells from the first numbered part on, by id.
+
+    A notebook's parts are headings of the first rank, as its title is. On a page they are of the
+    second, so that whatever stands under them goes one deeper as well.
+    """
+    listed = list(cells)
+    first_rank = [
+        place
+        for place, cell in enumerate(listed)
+        if cell.role == "prose" and any(rank == 1 for rank, _ in prose.headings([cell.shipped]))
+    ]
+    return {cell.id for cell in listed[first_rank[1] :]} if len(first_rank) > 1 else set()
+
+
 def _in_cards(cells: Iterable[Cell]) -> Iterator[tuple[str, Cell]]:
     """Each cell with the exercise whose card it stands in, or nothing.
 
@@ -175,7 +190,7 @@ def _block(
     content: Content,
     entries: dict[str, course.ExerciseEntry],
     drawn: dict[str, Drawn],
-    deeper: int,
+    deeper: bool,
 ) -> str:
     shown = drawn.get(cell.id, Drawn())
     match cell.role:
@@ -183,7 +198,7 @@ def _block(
             source = cell.shipped
             if source.startswith("# ") and source[2:].startswith(content.heading):
                 source = source.partition("\n")[2]
-            return prose.for_site(source, deeper)
+            return prose.for_site(source, int(deeper))
         case "exercise":
             entry = entries[cell.exercise or ""]
             made = cell_html(cell.id, "exercise", cell.shipped, exercise=entry.id)

@@ -44,14 +44,6 @@ function equip(cell, number) {
 }
 
 if (lesson && lesson.run !== false) {
-  const style = document.createElement("style");
-  style.textContent = `
-.de-bar{display:flex;flex-wrap:wrap;gap:.3rem;align-items:center;font-size:.65rem;margin-bottom:-.6rem;color:var(--md-default-fg-color--light)}
-.de-button{font:inherit;padding:.2rem .55rem;min-height:1.5rem;border:1px solid var(--md-default-fg-color--lighter);border-radius:.2rem;color:var(--md-default-fg-color);background:var(--md-default-bg-color);cursor:pointer}
-.de-button:hover,.de-button:focus-visible{border-color:var(--md-accent-fg-color);color:var(--md-accent-fg-color)}
-.de-runs{font-size:.7rem;color:var(--md-default-fg-color--light)}
-@media print{.de-bar,.de-runs{display:none}}`;
-  document.head.append(style);
   let number = 0;
   for (const cell of lesson.cells) equip(cell, (number += 1));
   const first = lesson.cells.find((cell) => element(cell.id));
