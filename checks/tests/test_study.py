@@ -19,10 +19,9 @@ from typer.testing import CliRunner
 
 from checks import certificate, cli, course
 from checks.authoring import scaffold
-from checks.doctor import find_chromium
 from checks.errors import CourseError
 from checks.journal import Journal, Standing
-from checks.tests import servers
+from checks.tests import browser, servers
 from checks.tests.conftest import require
 from checks.verdict import Status, Verdict
 from checks.website import anki, bundle, computed, study
@@ -393,23 +392,20 @@ def test_in_the_terminal_from_the_last_pass_to_the_verification(
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from checks.website import build
 
-    require(find_chromium(), "Chromium is not installed; `checks doctor` tells how to get it.")
     require(shutil.which("npm"), "There is no npm to get the cards' scheduler with.")
     return build.build(tmp_path_factory.mktemp("site") / "course").out
 
 
 @pytest.fixture(scope="module")
 def chromium(built: Path) -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+    with sync_playwright() as driver, browser.chromium(driver) as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
 def address(built: Path) -> Iterator[str]:
-    with servers.static(built.parent) as server:
-        yield f"{server}/{built.name}/"
+    with servers.static(built, below="/course/") as address:
+        yield address
 
 
 @pytest.fixture
@@ -685,7 +681,7 @@ def test_a_file_that_lies_breaks_no_page_and_leads_nowhere_else(page: Page, addr
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_study_pages_are_for_everybody(chromium: Browser, address: str, scheme: Any) -> None:
-    axe = bundle.node_modules(course.root()) / "axe-core" / "axe.min.js"
+    axe = bundle.node_modules(course.root(), tests=True) / "axe-core" / "axe.min.js"
     context = chromium.new_context(
         viewport={"width": 390, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
     )
