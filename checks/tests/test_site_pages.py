@@ -364,6 +364,15 @@ def test_every_message_met_has_its_entry(site: Site, contents: dict[str, Content
             assert any(content.lesson.name in link for link in page.links)
     known = messages.remedies(course.root() / "site" / "errors.toml")
     assert known.keys() <= {one.message for one in met}, "an entry that no lesson meets"
+    assert {one.message for one in met} <= known.keys(), "a message without its entry"
+
+
+def test_where_a_message_was_met_is_no_message(contents: dict[str, Content]) -> None:
+    """Of "`IntegrityError: ...`, at a `PATCH`" the last word is none."""
+    met = messages.met(contents.values())
+    told = [told for one in met for _, told in one.told]
+    assert any(one.startswith("at a `PATCH`: the schema lets `null` in") for one in told)
+    assert not [one.message for one in met if "PATCH" in one.also]
 
 
 def test_some_messages_are_shown_as_an_output_had_them(contents: dict[str, Content]) -> None:

@@ -630,6 +630,38 @@ def test_a_bookmark_and_the_place_where_one_stopped_are_found_again(
 
 
 @pytest.mark.browser
+def test_a_lesson_shows_what_was_passed_and_keeps_which_hints_were_read(
+    page: Page, address: str
+) -> None:
+    keep(page, address, all_passed())
+    page.goto(f"{address}lessons/00_start_here/")
+    expect(page.get_by_text("You have passed this.")).to_have_count(2)
+    keep(page, address, {"version": 1, "attempts": [], "hints": {}})
+    page.goto(f"{address}lessons/00_start_here/")
+    first = page.locator(".de-exercise").first
+    first.get_by_text("Hint 2 of").click()
+    page.wait_for_function("localStorage.getItem('dog-eared').includes('opening_hours')")
+    first.get_by_text("Hint 1 of").click()
+    assert kept(page)["hints"] == {"00.opening_hours": 2}
+    expect(page.get_by_text("You have passed this.").first).to_be_hidden()
+
+
+@pytest.mark.browser
+def test_the_solved_lesson_opens_in_its_page(page: Page, address: str) -> None:
+    page.goto(f"{address}lessons/00_start_here/")
+    solved = course.find("00.opening_hours").solution.strip().splitlines()[-1].strip()
+    first = page.locator(".de-exercise").first
+    shown = first.locator("details.de-solution pre")
+    button = page.get_by_role("button", name="Show it solved")
+    expect(shown).to_be_hidden()
+    button.press("Enter")
+    expect(shown).to_contain_text(solved)
+    expect(first.locator(".de-solved .de-card")).to_contain_text("passed")
+    button.press("Enter")
+    expect(shown).to_be_hidden()
+
+
+@pytest.mark.browser
 def test_progress_goes_out_to_a_file_and_into_another_browser(
     page: Page, address: str, chromium: Browser, tmp_path: Path
 ) -> None:

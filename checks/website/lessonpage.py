@@ -103,11 +103,14 @@ def _facts(content: Content) -> str:
         lines.append(f'<br><span class="de-soft">Run with {escape(versions)}</span>')
     name = content.lesson.name
     return (
-        "".join(lines)
-        + f'</p>\n\n[Download the notebook]({name}.ipynb){{ .md-button download="{name}.ipynb" }} '
-        f'[The solved one]({name}.solved.ipynb){{ .md-button download="{name}.solved.ipynb" }}\n'
+        "".join(lines) + f"</p>\n\n{_download('the notebook', f'{name}.ipynb')} "
+        f"{_download('the solved one', f'{name}.solved.ipynb')}\n"
         "{ .de-buttons }"
     )
+
+
+def _download(what: str, file: str) -> str:
+    return f'[Download {what}]({file}){{ .md-button download="{file}" }}'
 
 
 def _size(content: Content) -> str:

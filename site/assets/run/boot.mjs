@@ -20,20 +20,21 @@ function equip(cell, number) {
   if (!home) return;
   const bar = document.createElement("div");
   bar.className = "de-bar";
+  const shown = document.createElement("span");
+  Object.assign(shown, { className: "de-number", textContent: number });
+  shown.setAttribute("aria-hidden", "true"); // the buttons name it
+  bar.append(shown);
   if (cell.recorded) {
-    bar.append("Recorded: this cell needs threads or sockets, and a web page has neither. This is what it gave.");
+    const said = document.createElement("span");
+    said.className = "de-recorded";
+    said.textContent = "Recorded: this cell needs threads, sockets or a server, and a web page has none. This is what it gave.";
+    bar.append(said);
   } else {
     const act = (what) => async () => (await loaded())[what](cell.id);
-    bar.append(
-      button(`Run cell ${number}`, "▶ Run", act("run")),
-      button(`Run to here: run all cells above cell ${number}, and it`, "⇈ Run to here", act("runTo")),
-      button(`Edit cell ${number}`, "Edit", act("edit")),
-    );
-    if (cell.role === "check" && cell.exercise)
-      for (const [what, text] of [["hint", "Hint"], ["solution", "Solution"]])
-        bar.append(
-          button(`${text} for ${cell.exercise}`, text, async () => (await loaded()).ask(cell.id, what)),
-        );
+    bar.append(button(`Run cell ${number}`, "▶ Run", act("run")));
+    if (number > 1)
+      bar.append(button(`Run to here: run all cells above cell ${number}, and it`, "⇈ Run to here", act("runTo")));
+    bar.append(button(`Edit cell ${number}`, "Edit", act("edit")));
     const code = home.querySelector("pre");
     code?.addEventListener("click", async ({ clientX, clientY, target }) => {
       if (!target.closest("a, button") && getSelection().isCollapsed)
@@ -50,7 +51,8 @@ if (lesson && lesson.run !== false) {
   if (first) {
     const said = document.createElement("p");
     said.className = "de-runs";
-    said.textContent = `The cells below run in this page. The first Run loads Python, about ${DOWNLOAD}, from this site; your browser keeps it.`;
+    const what = lesson.cells.length === 1 ? "The cell below runs" : "The cells below run";
+    said.textContent = `${what} in this page. The first Run loads Python, about ${DOWNLOAD}, from this site; your browser keeps it.`;
     element(first.id).before(said);
   }
   try {
