@@ -686,6 +686,29 @@ def test_progress_goes_out_to_a_file_and_into_another_browser(
 
 
 @pytest.mark.browser
+def test_of_two_states_of_a_card_the_one_reviewed_later_is_kept(
+    page: Page, address: str, tmp_path: Path
+) -> None:
+    def reviewed(day: int, due: int) -> dict[str, Any]:
+        times = {"last_review": f"2026-01-{day:02}T08:00:00Z", "due": f"2026-02-{due:02}T08:00:00Z"}
+        return {**times, "stability": 3.2, "difficulty": 5.0, "reps": 1, "lapses": 0, "state": 2}
+
+    here = {"00.older_here": reviewed(1, 1), "00.newer_here": reviewed(3, 3)}
+    file = {
+        "00.older_here": reviewed(2, 2),
+        "00.newer_here": reviewed(2, 2),
+        "00.only_there": reviewed(2, 2),
+    }
+    keep(page, address, all_passed() | {"cards": here})
+    page.goto(f"{address}study/progress/")
+    path = tmp_path / "progress.json"
+    path.write_text(json.dumps(all_passed() | {"cards": file}), encoding="utf-8")
+    page.get_by_label("Import from a file").set_input_files(path)
+    expect(page.get_by_text("Imported: 0 attempts are new.")).to_be_visible()
+    assert kept(page)["cards"] == file | {"00.newer_here": reviewed(3, 3)}
+
+
+@pytest.mark.browser
 def test_a_file_that_lies_breaks_no_page_and_leads_nowhere_else(page: Page, address: str) -> None:
     store = {
         "version": 1,
