@@ -27,7 +27,8 @@ function equip(cell, number) {
   if (cell.recorded) {
     const said = document.createElement("span");
     said.className = "de-recorded";
-    said.textContent = "Recorded: this cell needs threads, sockets or a server, and a web page has none. This is what it gave.";
+    const gave = home.querySelector("[data-output]")?.hasChildNodes() ? "This is what it gave." : "";
+    said.textContent = `Recorded: this cell needs threads, sockets or a server, and a web page has none. ${gave}`;
     bar.append(said);
   } else {
     const act = (what) => async () => (await loaded())[what](cell.id);
