@@ -14,9 +14,9 @@ from functools import cache
 from math import log10
 from pathlib import Path, PurePosixPath
 
-from checks import course, show
+from checks import charts, course, show
 from checks.errors import CourseError
-from checks.grading import charts, page, similar
+from checks.grading import page, similar
 from checks.grading.graded import Graded
 from checks.grading.outcome import Ended
 from checks.verdict import Status, Verdict
@@ -629,7 +629,7 @@ def _title(number: str) -> str:
 @cache
 def _exercise_title(exercise: str) -> str:
     try:
-        return f"{exercise[:2]} {course.find(exercise).card.title}"
+        return f"{exercise.partition('.')[0]} {course.find(exercise).card.title}"
     except CourseError:
         return page.clean(exercise, 60)
 

@@ -26,6 +26,7 @@ from checks.errors import CourseError
 from checks.grading import wire
 from checks.grading.outcome import Ended, Job, Limits, Outcome, Raised
 from checks.observe.evidence import Observation
+from checks.servers import NO_SERVERS
 
 _STARTING = 60.0  # seconds that the warm process may take to warm up
 _LOOKS = 0.1  # seconds between looks at the clock and at what submissions use
@@ -179,6 +180,7 @@ def _spawn(module: str, control: int) -> subprocess.Popen[bytes]:
         "MALLOC_ARENA_MAX": "2",  # else each thread reserves 64 MB of its address space
         "OPENBLAS_NUM_THREADS": "1",
         "CHECKS_PROGRESS": "off",
+        NO_SERVERS: "1",
     }
     # Not as __main__: whatever observing stands on is known by its module's name.
     start = f"from {module} import main; main({control})"

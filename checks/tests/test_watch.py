@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 pty = pytest.importorskip("pty", reason="There are no pseudo-terminals on this system.")
-import psutil  # type: ignore[import-untyped]  # noqa: E402  (with Jupyter)
+import psutil  # noqa: E402
 
 PATIENCE = 60  # seconds; what is waited for takes about two
 HOURS = "00.opening_hours"
