@@ -924,9 +924,9 @@ def read_copies(isbn: str, session: SessionDep) -> int:  # in a thread, where it
 # BEGIN SOLUTION
 def place_order(isbn: str, session: SessionDep) -> dict[str, int]:  # and so is this
     # END SOLUTION
-    if in_stock(session, isbn) == 0:
+    take = update(Book).where(Book.isbn == isbn, Book.copies > 0).values(copies=Book.copies - 1)
+    if session.execute(take).rowcount == 0:
         raise HTTPException(409, "Sold out.")
-    session.execute(update(Book).where(Book.isbn == isbn).values(copies=Book.copies - 1))
     order = Order(isbn=isbn)
     session.add(order)
     session.flush()

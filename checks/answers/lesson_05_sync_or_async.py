@@ -39,9 +39,9 @@ app = FastAPI()
 """
 
 _ORDERING = """\
-    if in_stock(session, isbn) == 0:
+    take = update(Book).where(Book.isbn == isbn, Book.copies > 0).values(copies=Book.copies - 1)
+    if session.execute(take).rowcount == 0:
         raise HTTPException(409, "Sold out.")
-    session.execute(update(Book).where(Book.isbn == isbn).values(copies=Book.copies - 1))
     order = Order(isbn=isbn)
     session.add(order)
     session.flush()
@@ -231,6 +231,15 @@ prediction["/e"] = [on_the_loop, small]
         _prediction(c='("blocked", 10)', f='("blocked", 60)'),
         "the_loop_is_one",
     ),
+    wrong(
+        "05.predict",
+        "takes waiting for a thread for awaiting the query",
+        _prediction(d='("awaited", 10)'),
+        "awaits_a_thread",
+    ),
+    wrong(
+        "05.predict", "says nothing of three", 'prediction = {"/a": ("thread", 40)}', "not_a_pair"
+    ),
     wrong("05.predict", "where only", _prediction(a='"thread"'), "not_a_pair"),
     wrong("05.predict", "words of one's own", _prediction(a='("threadpool", 40)'), "not_a_pair"),
     wrong("05.predict", "the wrong number", _prediction(e='("awaited", 12)')),
@@ -275,9 +284,9 @@ async def read_copies(isbn: str, session: AsyncDep) -> int:
 """,
             """\
 async def place_order(isbn: str, session: AsyncDep) -> dict[str, int]:
-    if await session.run_sync(in_stock, isbn) == 0:
+    take = update(Book).where(Book.isbn == isbn, Book.copies > 0).values(copies=Book.copies - 1)
+    if (await session.execute(take)).rowcount == 0:
         raise HTTPException(409, "Sold out.")
-    await session.execute(update(Book).where(Book.isbn == isbn).values(copies=Book.copies - 1))
     order = Order(isbn=isbn)
     session.add(order)
     await session.flush()
@@ -311,7 +320,25 @@ async def read_copies(isbn: str, session: SessionDep) -> int:
         "05.least_change",
         "cures the endpoint that was complained about",
         _shop(_ASYNC_COPIES, _DEF_ORDER),
-        "only_one_of_them",
+        "only_the_order",
+    ),
+    wrong(
+        "05.least_change",
+        "cures the first and stops",
+        _shop(_DEF_COPIES, _ASYNC_ORDER),
+        "only_the_copies",
+    ),
+    wrong(
+        "05.least_change",
+        "hands over what it has called already",
+        _shop(
+            _ASYNC_COPIES.replace(
+                "return in_stock(session, isbn)",
+                "return await run_in_threadpool(in_stock(session, isbn))",
+            ),
+            _DEF_ORDER,
+        ),
+        "called_it_first",
     ),
     wrong(
         "05.least_change",
@@ -330,7 +357,7 @@ async def read_copies(isbn: str, session: SessionDep) -> int:
         "awaits a number",
         _shop(
             _ASYNC_COPIES.replace("return in_stock", "return await in_stock"),
-            _ASYNC_ORDER.replace("if in_stock", "if await in_stock"),
+            _ASYNC_ORDER.replace("if session.execute(take)", "if (await session.execute(take))"),
         ),
         "awaited_what_cannot_be",
     ),
@@ -339,7 +366,7 @@ async def read_copies(isbn: str, session: SessionDep) -> int:
         "makes the helper async, all the way down",
         _shop(
             _ASYNC_COPIES.replace("return in_stock", "return await in_stock"),
-            _ASYNC_ORDER.replace("if in_stock", "if await in_stock"),
+            _ASYNC_ORDER,
             _SESSION.replace("def in_stock", "async def in_stock"),
         ),
         "made_the_helper_async",
@@ -386,6 +413,24 @@ async def remember_visit(isbn: str) -> None:
 
 """,
         ),
+    ),
+    wrong(
+        "05.find_it",
+        "hands over what it has called already",
+        _front("await run_in_threadpool(copies_left(isbn))"),
+        "called_it_first",
+    ),
+    wrong(
+        "05.find_it",
+        "hands over what it has called already, to asyncio's thread",
+        _front("await asyncio.to_thread(copies_left(isbn))"),
+        "called_it_first",
+    ),
+    wrong(
+        "05.find_it",
+        "hands it over and forgets to await it",
+        _front("run_in_threadpool(copies_left, isbn)"),
+        "forgot_to_await",
     ),
     wrong("05.find_it", "mends the visit only", _front("copies_left(isbn)"), "one_of_two"),
     wrong(
@@ -564,9 +609,56 @@ for name in PRICES:
     ),
     wrong(
         "05.ask_them_all",
-        "the first by name",
+        "the dearest",
         _quote(_GATHERED + _OFFERS + _OR_503 + _KEEP.replace("min(offers)", "max(offers)")),
         "not_the_cheapest",
+    ),
+    wrong(
+        "05.ask_them_all",
+        "the first by name",
+        _quote(
+            _GATHERED
+            + _OFFERS.replace("(a, n) for", "(n, a) for")
+            + _OR_503
+            + _KEEP.replace("price, supplier =", "supplier, price =")
+        ),
+        "not_the_cheapest",
+    ),
+    wrong(
+        "05.ask_them_all",
+        "closed when one of them is",
+        _quote(
+            """\
+try:
+    answers = await asyncio.gather(*map(ask_supplier, PRICES))
+except SupplierDown:
+    raise HTTPException(503, "No supplier answers.")
+"""
+            + _OFFERS
+            + _KEEP
+        ),
+        "one_closes_the_shop",
+    ),
+    wrong(
+        "05.ask_them_all",
+        "gathers and does not wait",
+        _quote(_GATHERED.replace("await ", "") + _OFFERS + _OR_503 + _KEEP),
+        "gathered_and_went_on",
+    ),
+    wrong(
+        "05.ask_them_all",
+        "looks the prices up",
+        _quote(
+            "offers = [(price, name) for name, price in PRICES.items() if price]\n"
+            + _OR_503
+            + _KEEP
+        ),
+        "asked_nobody",
+    ),
+    wrong(
+        "05.ask_them_all",
+        "another method",
+        _quote(_GATHERED + _OFFERS + _OR_503 + _KEEP).replace("app.get", "app.post"),
     ),
     right("05.choose", "as it is", _choices()),
     right(
@@ -616,6 +708,7 @@ for name in PRICES:
         _choices(covers='("a queue", "it computes")'),
         "unknown_words",
     ),
+    wrong("05.choose", "one way only", _choices(covers='"another process"'), "unknown_words"),
     wrong(
         "05.choose",
         "more connections from async",

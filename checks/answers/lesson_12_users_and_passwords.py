@@ -247,6 +247,32 @@ def check_password(user, password):
 """,
         "renewed_each_time",
     ),
+    wrong(
+        "12.hash_and_verify",
+        "no new hash is a no",
+        _HASH
+        + """
+def check_password(user, password):
+    fits, newer = passwords.verify_and_update(password, user.hashed_password)
+    if newer is None:
+        return False
+    user.hashed_password = newer
+    return True
+""",
+        "refused_what_is_up_to_date",
+    ),
+    wrong(
+        "12.hash_and_verify",
+        "says nothing",
+        _HASH
+        + """
+def check_password(user, password):
+    fits, newer = passwords.verify_and_update(password, user.hashed_password)
+    if newer is not None:
+        user.hashed_password = newer
+""",
+        "said_nothing",
+    ),
     # -- 12.registration --------------------------------------------------------------------------
     right(
         "12.registration",
@@ -347,7 +373,7 @@ def register_user(new: NewUser):
     except IntegrityError:
         raise HTTPException(409, "Taken.")
 """,
-        "mailed_before_the_commit",
+        "mailed_before_asking",
     ),
     wrong(
         "12.registration",
@@ -558,7 +584,7 @@ def register_user(new: NewUser, session: SessionDep):
         raise HTTPException(409, "Taken.")
     return {{"id": user.id}}
 """,
-        "as_it_was_typed",
+        "in_small_letters_only",
     ),
     wrong(
         "12.registration",
@@ -589,6 +615,69 @@ def register_user(new: NewUser, session: SessionDep):
     return {{"id": user.id}}
 """,
         "taken_is_a_500",
+    ),
+    wrong(
+        "12.registration",
+        "commits for the dependency",
+        _REGISTER
+        + f"""
+@app.post("/users", status_code=201)
+def register_user(new: NewUser, session: SessionDep):
+    user = {_USER}
+    session.add_all([user, Letter(recipient=new.email, body=WELCOME)])
+    try:
+        session.commit()
+    except IntegrityError:
+        raise HTTPException(409, "Taken.")
+    return {{"id": user.id}}
+""",
+        "committed_for_the_dependency",
+    ),
+    wrong(
+        "12.registration",
+        "a number before the INSERT",
+        _REGISTER
+        + f"""
+@app.post("/users", status_code=201)
+def register_user(new: NewUser, session: SessionDep) -> dict[str, int]:
+    user = {_USER}
+    session.add_all([user, Letter(recipient=new.email, body=WELCOME)])
+    return {{"id": user.id}}
+""",
+        "numbered_too_late",
+    ),
+    wrong(
+        "12.registration",
+        "returns the error",
+        _REGISTER
+        + f"""
+@app.post("/users", status_code=201)
+def register_user(new: NewUser, session: SessionDep):
+    user = {_USER}
+    session.add_all([user, Letter(recipient=new.email, body=WELCOME)])
+    try:
+        session.flush()
+    except IntegrityError:
+        return HTTPException(409, "Taken.")
+    return {{"id": user.id}}
+""",
+        "returned_the_error",
+    ),
+    wrong(
+        "12.registration",
+        "the whole user in the answer",
+        _REGISTER
+        + f"""
+@app.post("/users", status_code=201)
+def register_user(new: NewUser, session: SessionDep):
+    user = {_USER}
+    session.add_all([user, Letter(recipient=new.email, body=WELCOME)])
+    try:
+        session.flush()
+    except IntegrityError:
+        raise HTTPException(409, "Taken.")
+    return user
+""",
     ),
     wrong(
         "12.registration",
@@ -899,6 +988,21 @@ def log_in(sent: Credentials, session: SessionDep):
 """,
         "never_renewed",
     ),
+    wrong(
+        "12.login",
+        "None for a hash",
+        _LOGIN
+        + """
+    fits, newer = passwords.verify_and_update(
+        sent.password, user.hashed_password if user else DECOY
+    )
+    if user is None or not fits or not user.is_active:
+        raise refused
+    user.hashed_password = newer
+    return {"id": user.id}
+""",
+        "wiped",
+    ),
     # -- 12.cannot_leak ---------------------------------------------------------------------------
     right(
         "12.cannot_leak",
@@ -1119,6 +1223,28 @@ def find_hash(session, username):
     return found and found.get_secret_value()
 """,
         "stars_for_a_hash",
+    ),
+    wrong(
+        "12.cannot_leak",
+        "a SecretStr for a plain column",
+        _BASE
+        + _PLAIN.replace("Mapped[str]\n", "Mapped[SecretStr] = mapped_column(String)\n")
+        + _ADD.replace("=hashed)", "=SecretStr(hashed))")
+        + _LOOK,
+        "never_unwrapped",
+    ),
+    wrong(
+        "12.cannot_leak",
+        "nobody's secret",
+        _BASE
+        + _HIDDEN
+        + _ADD.replace("=hashed)", "=SecretStr(hashed))")
+        + """
+def find_hash(session, username):
+    found = session.scalar(select(Account.hashed_password).where(Account.username == username))
+    return found.get_secret_value()
+""",
+        "nobody_has_no_secret",
     ),
     wrong(
         "12.cannot_leak",

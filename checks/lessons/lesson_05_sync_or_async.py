@@ -23,6 +23,11 @@ from checks.observe.trace import Recorder
 
 PATHS = ("/a", "/b", "/c", "/d", "/e", "/f")
 WHERE = ("thread", "awaited", "blocked")
+_CLUES = {
+    "thread": "Find the function that sends it: a plain `def`, or handed to a thread.",
+    "awaited": "Look which session sends it: an async one, and the loop served others meanwhile.",
+    "blocked": "Look which session sends it, and where from: a sync one, in the loop's own thread.",
+}
 
 
 class Predict(Exercise):
@@ -66,9 +71,14 @@ class Predict(Exercise):
         for path, truth in _truths(seen).items():
             said = _said(seen, path)[0]
             expect(
+                said in WHERE,
+                saw=f"`{path}`: you said {_quoted(said)} for where its query runs.",
+                wanted='Say "thread", "awaited" or "blocked".',
+            )
+            expect(
                 said == truth[0],
                 saw=f"`{path}`: you said {said!r}.",
-                wanted=f"Its query did not run there. {_clue(seen, path)}",
+                wanted=f"Its query did not run there. {_CLUES[truth[0]]}",
                 why="`async` says where a function runs; only an async session waits by awaiting.",
             )
 
@@ -79,9 +89,9 @@ class Predict(Exercise):
             said = _said(seen, path)[1]
             expect(
                 not isinstance(said, bool) and said == truth[1],
-                saw=f"`{path}`: you said {said!r} at once.",
-                wanted="That is not what its queues let through. Ask of each: does it need a "
-                "thread, a connection, or the loop itself, and how many are there?",
+                saw=f"`{path}`: you said {_quoted(said)} at once.",
+                wanted="That is not what its queues let through. Count what it needs (a thread, a "
+                "connection, the loop itself), and take the smallest number.",
                 why="The shorter supply decides how long the line is.",
             )
 
@@ -98,7 +108,7 @@ class Predict(Exercise):
     def went_by_the_endpoint(self, seen: Seen) -> bool:
         """You went by the word in front of the endpoint, but in `/b` and `/c` it is the dependency
         that sends the query, and a dependency runs by its own word: `def` in a thread, `async def`
-        on the loop. The timeline shows the one for `/c`."""
+        on the loop. Follow the timeline of `/c`."""
         return bool(_said(seen, "/b")[0] != "thread" or _said(seen, "/c")[0] == "thread")
 
     @mistake(shows="/f")
@@ -111,30 +121,36 @@ class Predict(Exercise):
             _said(seen, path)[0] == "awaited" and truths[path][0] == "blocked" for path in truths
         )
 
+    @mistake(shows="/d")
+    def awaits_a_thread(self, seen: Seen) -> bool:
+        """What `/d` awaits is a thread: `run_in_threadpool` hands the function over, and there a
+        sync session sends the query. Say where the *query* runs, not who waits for it."""
+        return bool(_said(seen, "/d")[0] == "awaited")
+
     @mistake(shows="/e")
     def run_sync_is_no_thread(self, seen: Seen) -> bool:
         """`/e` looks sync and is not: `run_sync` calls the function on the loop, with a session
-        that awaits under the hood whenever it talks to the database. No thread, and nobody waits.
-        Its timeline has no red in it."""
+        that awaits under the hood whenever it talks to the database. No thread, and nobody else
+        waits. Look for red in its timeline: there is none."""
         return bool(_said(seen, "/e")[0] != "awaited")
 
     @mistake()
     def forgot_the_threads(self, seen: Seen) -> bool:
         """`/a` has 60 connections and you let them all be used. But it is a `def`: each of its
-        requests needs a thread first, and there are fewer of those."""
+        requests needs a thread first, and there are fewer of those. Count threads."""
         return _said(seen, "/a") == ("thread", 60)
 
     @mistake()
     def forgot_the_connections(self, seen: Seen) -> bool:
         """You counted the threads and stopped there. Having one, a request queues again, for a
-        connection, and `engine` has ten."""
+        connection. Count what `engine` has."""
         return any(_said(seen, path)[1] == seen["threads"] for path in ("/b", "/d"))
 
     @mistake()
     def the_loop_is_one(self, seen: Seen) -> bool:
         """You said that a query blocks the loop, and that the database has several of its kind in
-        hand. Who would send the second? The loop is one thread, and it is busy waiting for the
-        first."""
+        hand. But the loop is one thread, and while it waits for the first query nobody can send a
+        second. Count again."""
         return any(
             _said(seen, path)[0] == "blocked" and _said(seen, path)[1] != 1
             for path in _truths(seen)
@@ -227,8 +243,8 @@ class LeastChange(Exercise):
     @mistake(shows="nightly")
     def made_the_helper_async(self, seen: Seen) -> bool:
         """`in_stock` has become an `async def`, and the nightly report, which calls it without
-        `await`, now holds a coroutine instead of a number. The helper was never the trouble: it is
-        the endpoint that decides where it runs."""
+        `await`, now holds a coroutine instead of a number. Put it back: the helper was never the
+        trouble, it runs where the endpoint runs."""
         return bool(seen["was_awaited"])
 
     @mistake(shows="copies")
@@ -242,39 +258,52 @@ class LeastChange(Exercise):
     @mistake(shows="order", marks=("sql INSERT", "commit"))
     def async_dependency(self, seen: Seen) -> bool:
         """The endpoint has a thread now, but its session ends on the event loop: `get_session` is
-        `async def`, so the COMMIT, and whatever was not flushed before, is sent from there. A
-        dependency with a sync session is a plain `def`."""
+        `async def`, so the COMMIT, and whatever was not flushed before, is sent from there. Make it
+        a plain `def`."""
         order = seen.step("order").timeline
         sent_in_a_thread = any(not event["blocks"] for event in order.of("sql"))
         return "COMMIT" in order.blocking and sent_in_a_thread
 
-    @mistake(shows="order")
-    def only_one_of_them(self, seen: Seen) -> bool:
-        """One endpoint is cured and the other is not: its statements still come from the event
-        loop. One `async def` with a sync session is enough to freeze both, and `/health` with
-        them."""
-        blocked = [bool(seen.step(name).timeline.blocking) for name in ("copies", "order")]
-        return any(blocked) and not all(blocked)
+    @mistake(shows="copies")
+    def called_it_first(self, seen: Seen) -> bool:
+        """You called the function and handed over what it gave: `run_in_threadpool(f(x))` calls `f`
+        where you stand, on the loop. Hand over the function and its arguments:
+        `await run_in_threadpool(f, x)`."""
+        return any(_is_not_callable(seen.step(name)) for name in ("copies", "order"))
 
-    @mistake(shows="order", marks=("sql", "commit"))
+    @mistake(shows="copies")
+    def only_the_order(self, seen: Seen) -> bool:
+        """`place_order` is cured and `read_copies` is not: its statement still comes from the event
+        loop, which is enough to freeze both, and every health check with them. Mend it, too."""
+        copies, order = (seen.step(name).timeline.blocking for name in ("copies", "order"))
+        return bool(copies) and not order
+
+    @mistake(shows="order")
+    def only_the_copies(self, seen: Seen) -> bool:
+        """`read_copies` is cured and `place_order` is not: its statements still come from the event
+        loop, which is enough to freeze both, and every health check with them. Mend it, too."""
+        copies, order = (seen.step(name).timeline.blocking for name in ("copies", "order"))
+        return bool(order) and not copies
+
+    @mistake(shows="order")
     def still_on_the_loop(self, seen: Seen) -> bool:
         """The statements are still sent from the event loop, the lines in red. An `async def` runs
-        there, and so does everything that it calls, unless you hand it over. Wrapping it in a task
-        changes nothing: a task runs on the same loop."""
+        there, and so does everything that it calls; a task or a `sleep(0)` changes nothing. Take
+        the `async` away, or hand the work to a thread."""
         return all(seen.step(name).timeline.blocking for name in ("copies", "order"))
 
     @mistake(shows="copies")
     def forgot_to_await(self, seen: Seen) -> bool:
         """The endpoint returned something that was still to be awaited, and FastAPI could not make
-        JSON of it. `run_in_threadpool` and `asyncio.to_thread` give a coroutine:
-        `return await run_in_threadpool(...)`."""
+        JSON of it. `run_in_threadpool`, `asyncio.to_thread` and what an AsyncSession does all give
+        a coroutine: `return await ...`."""
         steps = [seen.step(name) for name in ("copies", "order")]
         return any("coroutine" in step.error_message for step in steps)
 
     @mistake(shows="refused", marks=("response", "commit"))
     def answers_too_soon(self, seen: Seen) -> bool:
         """The loop is free, and the 201 lies again: the commit comes after the response, since the
-        dependency has lost its `scope="function"`."""
+        dependency has lost its `scope="function"`. Give it back."""
         refused = seen.step("refused")
         return refused.status == 201 and refused.timeline.order("response", "commit")
 
@@ -369,13 +398,27 @@ class FindIt(Exercise):
     @mistake(shows="page")
     def visits_are_gone(self, seen: Seen) -> bool:
         """Nobody waits for the visits any more, because nobody keeps them: the table stayed empty.
-        Taking work away is one way to make it fast, but it was asked for. Was it committed?"""
+        Leaving work out is one way to make it fast, but this work was asked for. Add the visit, and
+        see that it is committed."""
         return seen.step("page").status == 200 and seen["visits"] == 0
 
-    @mistake(shows="page", marks=("sql",))
+    @mistake(shows="page")
+    def called_it_first(self, seen: Seen) -> bool:
+        """You called `copies_left` and handed over the number: `run_in_threadpool(f(x))` calls `f`
+        where you stand, on the loop. Hand over the function and its arguments:
+        `await run_in_threadpool(f, x)`."""
+        return _is_not_callable(seen.step("page"))
+
+    @mistake(shows="page")
+    def forgot_to_await(self, seen: Seen) -> bool:
+        """The page holds something that is still to be awaited, and FastAPI could not make JSON of
+        it. `run_in_threadpool` and `asyncio.to_thread` give a coroutine: write `await` in front."""
+        return "<class 'coroutine'>" in seen.step("page").error_message
+
+    @mistake(shows="page")
     def one_of_two(self, seen: Seen) -> bool:
-        """One of the two is mended. The line that is still red says where the other one is: both
-        the visit and the number of copies were asked for on the event loop."""
+        """One of the two is mended: the visit, or the number of copies. The other is the line that
+        is still red. Have it awaited, or hand it to a thread."""
         page = seen.step("page")
         wrote = any("INTO visit" in sql for sql in page.timeline.blocking)
         read = any("copies" in sql for sql in page.timeline.blocking)
@@ -387,13 +430,13 @@ class FindIt(Exercise):
         awaited, and a `def` cannot. Leave it `async def`, and hand only the sync work to a
         thread."""
         page = seen.step("page")
-        return page.status == 500 and "coroutine" in page.error_message
+        return page.error == "AttributeError" and "'coroutine' object" in page.error_message
 
-    @mistake(shows="page", marks=("sql", "commit"))
+    @mistake(shows="page")
     def still_on_the_loop(self, seen: Seen) -> bool:
         """The red lines are still there: sync statements, sent from the event loop. An `async def`
-        around them, or a task, leaves them where they are. Either the session is async and awaited,
-        or the function runs in a thread."""
+        around them, or a task, leaves them where they are. Take an async session and await it, or
+        let the function run in a thread."""
         return bool(seen.step("page").timeline.blocking)
 
     @mistake(shows="hours")
@@ -421,8 +464,10 @@ class AskThemAll(Exercise):
 
     def observe(self, lab: Lab) -> dict[str, Any]:
         prices, calls = lab["PRICES"], lab["calls"]
-        seen: dict[str, Any] = {"names": [lab.word().title() for _ in range(4)]}
-        first, second, third, down = seen["names"]
+        # The cheapest stands in the middle, by the alphabet as well: no luck in taking either end.
+        third, second, first = sorted(lab.word().title() for _ in range(3))
+        down = lab.word().title()
+        seen: dict[str, Any] = {}
         low = lab.number(5, 40)
         quoted = {first: low + 7, second: low, third: low + 3, down: None}
 
@@ -517,9 +562,9 @@ class AskThemAll(Exercise):
 
     @mistake(shows="all_up")
     def one_after_the_other(self, seen: Seen) -> bool:
-        """Right, and four times as long as it needs: each supplier is asked when the one before has
-        answered. An `await` inside the loop waits there. Start them all, with `asyncio.gather` or
-        a TaskGroup, and wait once."""
+        """Right, and several times as long as it needs: each supplier is asked when the one before
+        has answered. An `await` inside the loop waits there. Start them all, with `asyncio.gather`
+        or a TaskGroup, and wait once."""
         calls = seen["all_up calls"]
         return len(calls) > 2 and _most_in_flight(calls) == 1
 
@@ -530,6 +575,13 @@ class AskThemAll(Exercise):
         around each call."""
         step = seen.step("one_down")
         return step.status == 500 and step.error in ("SupplierDown", "ExceptionGroup")
+
+    @mistake(shows="one_down")
+    def one_closes_the_shop(self, seen: Seen) -> bool:
+        """One supplier was down, and the client heard 503, although three others had a price. Leave
+        out that one: `gather(..., return_exceptions=True)`, or catch SupplierDown around each
+        call, not around all of them."""
+        return seen.step("one_down").status == 503 and seen.step("all_up").status == 200
 
     @mistake(shows="all_down", marks=("error",))
     def nothing_to_choose_from(self, seen: Seen) -> bool:
@@ -545,11 +597,26 @@ class AskThemAll(Exercise):
         step = seen.step("one_down")
         return step.error == "TypeError" and "SupplierDown" in step.error_message
 
+    @mistake(shows="all_up", marks=("error",))
+    def gathered_and_went_on(self, seen: Seen) -> bool:
+        """`gather` starts them all and gives you something to wait for, not the answers. Write
+        `answers = await asyncio.gather(...)`."""
+        step = seen.step("all_up")
+        return step.status == 500 and "future" in step.error_message.lower()
+
     @mistake(shows="all_up")
     def never_awaited(self, seen: Seen) -> bool:
-        """Calling `ask_supplier(name)` asks nobody yet: it makes a coroutine, and somebody has to
-        await it. No supplier has heard of you."""
-        return not seen["all_up calls"]
+        """Calling `ask_supplier(name)` asks nobody yet: it makes a coroutine, and no supplier has
+        heard of you. Await them, all at once: `await asyncio.gather(...)`."""
+        step = seen.step("all_up")
+        lost = step.status == 503 or "coroutine" in step.error_message
+        return lost and not seen["all_up calls"]
+
+    @mistake(shows="all_up")
+    def asked_nobody(self, seen: Seen) -> bool:
+        """The answer is right, and no supplier was asked: you read `PRICES`, which stands in for
+        what *they* know. Ask each with `ask_supplier(name)`."""
+        return seen.step("all_up").status == 200 and not seen["all_up calls"]
 
     @mistake(shows="all_up", marks=("sql INSERT", "commit"))
     def kept_on_the_loop(self, seen: Seen) -> bool:
@@ -560,9 +627,9 @@ class AskThemAll(Exercise):
 
     @mistake(shows="all_up")
     def not_kept(self, seen: Seen) -> bool:
-        """The answer is right and the quote is not kept. `session.add` only remembers it; the
-        commit keeps it. `AsyncSessionLocal.begin()` commits by itself, `AsyncSessionLocal()` does
-        not."""
+        """The client has an answer and the quote is not kept. Add a `Quote` to a session, and have
+        it committed: `async with AsyncSessionLocal.begin()` does that by itself,
+        `AsyncSessionLocal()` does not."""
         return seen.step("all_up").status == 200 and not seen["all_up kept"]
 
     @mistake(shows="all_up")
@@ -651,7 +718,7 @@ class Choose(Exercise):
     @mistake()
     def async_is_faster(self, seen: Seen) -> bool:
         """That async is faster carries nothing here: look at the plots of part 3. Behind the same
-        pool the two curves lie on top of each other. Where async wins, it wins for another reason;
+        pool the two curves rise and go flat together. Where async wins, it wins for another reason;
         say which."""
         return any(_pair(said)[1] == "async is faster" for said in seen["choices"].values())
 
@@ -659,14 +726,13 @@ class Choose(Exercise):
     def loop_for_computing(self, seen: Seen) -> bool:
         """The covers compute for two seconds each. On the event loop, that is two seconds in which
         nobody is served; in threads, twenty of them share one interpreter with every other request.
-        Neither word helps; another process does."""
+        Neither word helps; take another process."""
         return _pair(seen["choices"].get("covers"))[0] in ("sync", "async")
 
     @mistake()
     def thread_for_a_stream(self, seen: Seen) -> bool:
         """Three thousand streams, open all day, and forty threads: with sync code the forty-first
-        bookshop never sees its board. A waiting task costs next to nothing; there the loop is at
-        home."""
+        bookshop never sees its board. A waiting task costs next to nothing: take the loop."""
         return bool(_pair(seen["choices"].get("order board"))[0] == "sync")
 
     @mistake()
@@ -758,13 +824,13 @@ def _pair(said: Any) -> tuple[Any, Any]:
     return (said[0], said[1]) if isinstance(said, list) and len(said) == 2 else (said, None)
 
 
-def _clue(seen: Seen, path: str) -> str:
-    where = _truths(seen)[path][0]
-    if where == "thread":
-        return "The function that sends it is a plain `def`, or was handed to a thread."
-    if where == "awaited":
-        return "It was sent by an async session, on the loop, which served others meanwhile."
-    return "It was sent by a sync session from the event loop's own thread."
+def _quoted(said: Any) -> str:
+    return "nothing" if said is None or said == "None" else repr(said)
+
+
+def _is_not_callable(step: Step) -> bool:
+    """Whether somebody wanted to call what is no function: a number, say, or a dict."""
+    return step.error == "TypeError" and "callable" in step.error_message
 
 
 def _most_in_flight(calls: list[str]) -> int:
@@ -809,6 +875,11 @@ def _expect_choice(
 ) -> None:
     way, reason = _pair(seen["choices"].get(name))
     expect(
+        way in _WAYS and reason in _REASONS,
+        saw=f"For {name!r} you took {_quoted(way)}, because {_quoted(reason)}.",
+        wanted="Take a way and a reason from the lists of the exercise.",
+    )
+    expect(
         way in ways,
         saw=f"For {name!r} you took {way!r}.",
         wanted="Ask what it would run short of, written that way.",
@@ -817,7 +888,7 @@ def _expect_choice(
     expect(
         reason in reasons,
         saw=f"For {name!r} you took {way!r}, because {reason!r}.",
-        wanted="The way suits it, and that is not why.",
+        wanted="The way suits it, and that is not why: take another reason.",
         why=why,
     )
 

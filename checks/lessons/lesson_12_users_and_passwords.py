@@ -78,8 +78,8 @@ class HashAndVerify(Exercise):
         hashed, again = seen.step("hashed"), seen.step("again")
         expect(
             hashed.error is None,
-            saw=f"`hash_password` ended in {hashed.error}: {hashed.error_message}.",
-            wanted="It should give a hash.",
+            saw=f"`hash_password` ended in {_ending(hashed)}",
+            wanted="It should give a hash: mend that first.",
         )
         expect(
             all(seen["verifies"]),
@@ -101,8 +101,8 @@ class HashAndVerify(Exercise):
             cost = "an older cost" if name.endswith("old") else "today's cost"
             expect(
                 step.error is None,
-                saw=f"`{step.asked}` ended in {step.error}: {step.error_message}.",
-                wanted=f"It should say {wanted}.",
+                saw=f"`{step.asked}` ended in {_ending(step)}",
+                wanted=f"It should say `{wanted}`.",
             )
             expect(
                 step.body is wanted,
@@ -162,8 +162,22 @@ class HashAndVerify(Exercise):
     def compared_hashes(self, seen: Seen) -> bool:
         """Even the right password is refused: the hash of what was typed never equals the hash that
         is kept, since each has a salt of its own. Let `passwords` verify."""
-        right, wrong = seen.step("right"), seen.step("wrong")
-        return right.body is False and wrong.body is False
+        said = [seen.step(name).body for name in ("right", "right_old", "wrong")]
+        return said == [False, False, False]
+
+    @mistake(shows="right")
+    def refused_what_is_up_to_date(self, seen: Seen) -> bool:
+        """The right password is refused where its hash is of today's cost: there is no new hash
+        then, and you took that for a no. Whether it fits is the *first* half of what
+        `verify_and_update` gives; return that."""
+        return seen.step("right").body is False and seen.step("right_old").body is True
+
+    @mistake(shows="right")
+    def said_nothing(self, seen: Seen) -> bool:
+        """`check_password` returns nothing, and Python makes that None, which lets nobody in. End
+        it with `return fits`."""
+        steps = [seen.step(name) for name in ("right", "wrong", "wrong_old")]
+        return all(step.error is None and step.body is None for step in steps)
 
     @mistake(shows="right", marks=("error",))
     def wrong_way_round(self, seen: Seen) -> bool:
@@ -305,10 +319,15 @@ class Registration(Exercise):
             wanted=f"It should be `{wanted}`.",
         )
         expect(
-            kept[0]["fits"] and "argon2" not in json.dumps(body),
-            saw=f"The user's hash is `{_shortened(kept[0]['hashed_password'])}`, and the body "
-            f"`{_shortened(good.body)}`.",
-            wanted="The hash should be `passwords`' of the password, and stay at home.",
+            kept[0]["fits"],
+            saw=f"For its hash, the user has `{_shortened(kept[0]['hashed_password'])}`.",
+            wanted="It should be what `passwords` makes of the password.",
+        )
+        expect(
+            "argon2" not in json.dumps(body),
+            saw="The user's hash is in the answer.",
+            wanted='Answer with `{"id": user.id}` and nothing else.',
+            why="With the hash at home, a thief guesses without being counted.",
         )
 
     @requirement(1, shows="good")
@@ -411,6 +430,13 @@ class Registration(Exercise):
         good = seen.step("good")
         return good.status == 201 and bool(good.timeline.writes) and not good.timeline.commits
 
+    @mistake(shows="good", marks=("error",))
+    def committed_for_the_dependency(self, seen: Seen) -> bool:
+        """You commit, and `SessionDep` has begun the transaction and means to end it itself: after
+        your commit its session is no more to be used. Say `flush()` where you say `commit()`; the
+        commit comes when the endpoint is through."""
+        return "closed transaction" in seen.step("good").error_message
+
     @mistake(shows="refused", marks=("response", "commit"))
     def answered_too_soon(self, seen: Seen) -> bool:
         """The commit failed when the client had its 201 already: it stands below the response.
@@ -419,13 +445,18 @@ class Registration(Exercise):
         return refused.status == 201 and refused.timeline.order("response", "commit")
 
     @mistake(shows="taken")
-    def mailed_before_the_commit(self, seen: Seen) -> bool:
+    def mailed_before_asking(self, seen: Seen) -> bool:
         """A letter went to somebody who is **not** registered: it was sent before the database had
         been asked, and a mail cannot be rolled back. Write it down, as a `Letter` in the same
         session, and let `deliver()` send it."""
-        return bool(seen["stray"]) and not any(
-            seen[f"after_{name}"]["letters"] for name in seen["stray"]
-        )
+        return _mailed(seen, "taken", "other_case", "fancy")
+
+    @mistake(shows="refused", marks=("commit",))
+    def mailed_before_the_commit(self, seen: Seen) -> bool:
+        """The commit failed, and a letter had gone out before it, to somebody who is **not**
+        registered. A mail cannot be rolled back. Write it down, as a `Letter` in the same session,
+        and let `deliver()` send it."""
+        return _mailed(seen, "refused")
 
     @mistake(shows="taken", marks=("commit",))
     def a_letter_of_its_own(self, seen: Seen) -> bool:
@@ -435,6 +466,19 @@ class Registration(Exercise):
             seen[f"after_{name}"]["letters"] and not seen[f"after_{name}"]["users"]
             for name in ("taken", "refused")
         )
+
+    @mistake(shows="good", marks=("error",))
+    def numbered_too_late(self, seen: Seen) -> bool:
+        """The user has no `id` yet: the database gives it one at the INSERT, and that is sent at
+        the next `session.flush()`. Flush before you return."""
+        good = seen.step("good")
+        return good.error == "ResponseValidationError" and "it is None" in good.error_message
+
+    @mistake(shows="taken")
+    def returned_the_error(self, seen: Seen) -> bool:
+        """The HTTPException was returned, not raised, so it went out as the body of a 201. Write
+        `raise HTTPException(409, ...)`."""
+        return seen.step("taken").returned_the_exception
 
     @mistake(shows="down", marks=("error",))
     def a_user_without_a_letter(self, seen: Seen) -> bool:
@@ -453,8 +497,8 @@ class Registration(Exercise):
 
     @mistake(shows="good")
     def no_letter(self, seen: Seen) -> bool:
-        """The user is registered, and there is no letter: neither sent nor waiting. Add a
-        `Letter(recipient=new.email, body=WELCOME)` to the session."""
+        """The user is registered, and there is no letter to their address: neither sent nor
+        waiting. Add a `Letter(recipient=new.email, body=WELCOME)` to the session."""
         return seen.step("good").status == 201 and not seen["letters"]
 
     @mistake(shows="good")
@@ -465,10 +509,15 @@ class Registration(Exercise):
 
     @mistake(shows="other_case")
     def as_it_was_typed(self, seen: Seen) -> bool:
-        """The same name in capitals, or in full-width letters, was taken in as another one. What
-        must be unique is the canonical form: `username=canonical(new.username)`."""
-        steps = (seen.step("other_case"), seen.step("fancy"))
-        return seen.step("taken").status == 409 and any(one.status == 201 for one in steps)
+        """The same name in capitals was taken in as another one. What must be unique is the
+        canonical form: `username=canonical(new.username)`."""
+        return seen.step("taken").status == 409 and seen.step("other_case").status == 201
+
+    @mistake(shows="fancy")
+    def in_small_letters_only(self, seen: Seen) -> bool:
+        """The same name in full-width letters was taken in as another one: lower case is only half
+        of the canonical form. Let `canonical(new.username)` be what is unique."""
+        return seen.step("other_case").status == 409 and seen.step("fancy").status == 201
 
     @mistake(shows="taken", marks=("error",))
     def taken_is_a_500(self, seen: Seen) -> bool:
@@ -663,13 +712,13 @@ class LoginThatDoesNotTell(Exercise):
     @mistake(shows="unknown")
     def told_by_its_words(self, seen: Seen) -> bool:
         """An unknown name and a wrong password are answered differently. That is a list of your
-        users, for whoever asks often enough. One status and one sentence for both."""
+        users, for whoever asks often enough. Take one status and one sentence for both."""
         return _answer(seen.step("unknown")) != _answer(seen.step("wrong"))
 
     @mistake(shows="closed")
     def told_that_it_is_closed(self, seen: Seen) -> bool:
         """A closed account is answered differently from a wrong password, so anybody can find out
-        which accounts are closed. The same 401, in the same words."""
+        which accounts are closed. Give it the same 401, in the same words."""
         wrong = _answer(seen.step("wrong"))
         return any(_answer(seen.step(name)) != wrong for name in ("closed", "closed_wrong"))
 
@@ -707,6 +756,13 @@ class LoginThatDoesNotTell(Exercise):
         """The right password was refused because the name was typed in capitals. At this door, too,
         the canonical form is looked for: `User.username == canonical(sent.username)`."""
         return seen.step("right").status == 200 and seen.step("other_case").status == 401
+
+    @mistake(shows="right", marks=("error",))
+    def wiped(self, seen: Seen) -> bool:
+        """At a login with the right password, `None` was put in place of the user's hash; only NOT
+        NULL has saved it. The second half of `verify_and_update` is None where nothing has to
+        change. Assign it only `if newer is not None`."""
+        return "NOT NULL" in seen.step("right").error_message
 
     @mistake(shows="old_right")
     def never_renewed(self, seen: Seen) -> bool:
@@ -783,9 +839,13 @@ class CannotLeak(Exercise):
         for where in (*_SENT, "schema", "logged"):
             if hashed in json.dumps(seen[where]["body"]):
                 seen["leaks"].append(where)
-        for where, asked in (("found", name), ("found_fresh", fresh), ("nobody", lab.word())):
+        for where, asked, whose in (
+            ("found", name, "..."),
+            ("found_fresh", fresh, "..."),
+            ("nobody", lab.word(), "a name that nobody has"),
+        ):
             look = in_a_session(partial(_ask, find, asked))
-            seen[where] = lab.call("find_hash(...)", look)
+            seen[where] = lab.call(f"find_hash(session, {whose})", look)
         own.dispose()
         return seen
 
@@ -796,8 +856,8 @@ class CannotLeak(Exercise):
             step = seen.step(name)
             expect(
                 step.error is None,
-                saw=f"`{step.asked}` ended in {step.error}: {step.error_message}.",
-                wanted="It should do its work.",
+                saw=f"`{step.asked}` ended in {_ending(step)}",
+                wanted="Mend that first: without it, nothing else can be shown.",
             )
         expect(
             isinstance(seen.step("kept").body, int),
@@ -877,14 +937,13 @@ class CannotLeak(Exercise):
         logged = seen.step("logged")
         expect(
             logged.error is None,
-            saw=f"Reading an account and printing it ended in {logged.error}: "
-            f"{logged.error_message}.",
+            saw=f"Reading an account and printing it ended in {_ending(logged)}",
             wanted="It should print, without its hash.",
         )
         expect(
             "logged" not in seen["leaks"],
             saw="An account was logged, and so was its hash: "
-            f"`{_shortened(seen.step('logged').body, 200)}`.",
+            f"`{_around(seen['hash'], str(seen.step('logged').body))}`.",
             wanted="It should not be in there.",
         )
 
@@ -893,6 +952,21 @@ class CannotLeak(Exercise):
         """The column's values hide themselves now, and `add_account` gives it a plain string. Wrap
         it on the way in: `SecretStr(hashed)`."""
         return "get_secret_value" in seen.step("kept").error_message
+
+    @mistake(shows="kept", marks=("error",))
+    def never_unwrapped(self, seen: Seen) -> bool:
+        """The database's driver was given the SecretStr itself, and it takes plain strings only. To
+        make one on the way in is the work of `process_bind_param`: return
+        `value.get_secret_value()` there, and give the column that type."""
+        message = seen.step("kept").error_message
+        return "SecretStr" in message and "get_secret_value" not in message
+
+    @mistake(shows="nobody", marks=("error",))
+    def nobody_has_no_secret(self, seen: Seen) -> bool:
+        """For a name that nobody has, the SELECT gives None, which has no `get_secret_value()`.
+        Return None then."""
+        found, nobody = seen.step("found"), seen.step("nobody")
+        return found.body == seen["hash"] and "NoneType" in nobody.error_message
 
     @mistake(shows="found")
     def stars_for_a_hash(self, seen: Seen) -> bool:
@@ -940,8 +1014,9 @@ class CannotLeak(Exercise):
     @mistake(shows="read")
     def under_another_name(self, seen: Seen) -> bool:
         """The hash goes out: look at the answer on this card. FastAPI sends all that an object
-        holds, whatever the attribute is called and whatever `__repr__` says. Let the *value* hide
-        itself (a `TypeDecorator` with `SecretStr`), or keep it in another table."""
+        holds, related objects as well, whatever the attribute is called and whatever `__repr__`
+        says. Let the *value* hide itself (a `TypeDecorator` with `SecretStr`), or keep it in
+        another table, to which `Account` has no relationship."""
         return "read" in seen["leaks"]
 
 
@@ -1009,6 +1084,13 @@ def _kept(lab: Lab, asked: tuple[str, str, Any]) -> dict[str, Any]:
     return {"users": users, "letters": letters}
 
 
+def _mailed(seen: Seen, *turned_away: str) -> bool:
+    """Whether one of these had a letter that was not written down first."""
+    return any(
+        name in seen["stray"] and not seen[f"after_{name}"]["letters"] for name in turned_away
+    )
+
+
 # -- an app that is careless with accounts -----------------------------------------------------
 def _probe(
     opened: Callable[[], Iterator[Session]], returned: dict[str, Callable[[Session], Any]]
@@ -1055,6 +1137,17 @@ def _work_in_words(work: list[str]) -> str:
     if not work:
         return "no verification"
     return f"{_times(len(work), 'verification')} (`{'`, `'.join(work)}`)"
+
+
+def _ending(step: Step) -> str:
+    return f"{step.error}: {step.error_message.rstrip('.')}."
+
+
+def _around(found: str, text: str, margin: int = 30) -> str:
+    """The piece of the text that shows it."""
+    at = text.find(found)
+    begin, end = max(at - margin, 0), at + len(found) + 2
+    return f"{'…' if begin else ''}{text[begin:end]}{'…' if end < len(text) else ''}"
 
 
 def _left(kept: dict[str, Any]) -> str:
