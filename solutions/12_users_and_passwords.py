@@ -154,8 +154,8 @@ print(f"a thousand guesses at SHA-256: {milliseconds(a_thousand_guesses):6.1f} m
 print(f"one guess at argon2:           {milliseconds(lambda: strong.hash('middlemarch')):6.1f} ms")
 
 # %% [markdown]
-# One guess costs as much as several hundred thousand. You pay that once for each login, and do not notice. The thief
-# pays it for each guess, for each user, and does. Nor does a rack of graphics cards help much: argon2 is
+# Divide: a guess at argon2 costs as much as a hundred thousand at SHA-256, give or take a machine. You pay that once
+# for each login, and do not notice. The thief pays it for each guess, for each user, and does. Nor does a rack of graphics cards help much: argon2 is
 # [memory-hard](https://www.rfc-editor.org/rfc/rfc9106.html), and every single guess wants 64 MiB to itself.
 #
 # What such a hash looks like:
@@ -182,7 +182,7 @@ print(kind, "|", version, "|", costs, "|", len(salt), "characters of salt |", le
 for memory, passes, lanes in ((1024, 1, 1), (19_456, 2, 1), (65_536, 3, 4), (131_072, 3, 4)):
     hasher = Argon2Hasher(memory_cost=memory, time_cost=passes, parallelism=lanes)
     took = min(milliseconds(lambda: hasher.hash("middlemarch")) for _ in range(2))
-    print(f"{memory // 1024:4} MiB, {passes} passes, {lanes} lanes: {took:7.1f} ms")
+    print(f"memory {memory // 1024:3} MiB, passes {passes}, lanes {lanes}: {took:7.1f} ms")
 
 # %% [markdown]
 # How to choose:
@@ -381,8 +381,7 @@ print(count(User), "of", len(look_alikes))
 # %% [markdown]
 # All of them, and each can now write reviews under what looks like Ada's name. `COLLATE NOCASE` and SQLite's `lower()`
 # know [the twenty-six letters of ASCII](https://www.sqlite.org/datatype3.html#collating_sequences) and nothing else. So
-# names are brought into one form **in Python, in one
-# function**, and it is that form which is unique:
+# names are brought into one form **in Python, in one function**, and it is that form which is unique:
 
 
 # %% tags=["setup"]
@@ -394,10 +393,11 @@ def canonical(name: str) -> str:
 
 # %%
 for name in [*look_alikes, "Straße", "STRASSE", "Jose\u0301"]:
-    print(f"{name:8} {len(name)} characters -> {canonical(name):8} {len(canonical(name))}")
+    form = canonical(name)
+    print(f"{len(name)} -> {len(form)} characters:  {name} -> {form}")
 
 # %% [markdown]
-# - **NFKC** replaces what is only a manner of writing: full-width and small-capital letters, ligatures, an `e` with a
+# - **NFKC** replaces what is only a manner of writing: full-width and raised letters, ligatures, an `e` with a
 #   separate accent. ([Unicode normalization forms](https://www.unicode.org/reports/tr15/))
 # - **`casefold()`** is `lower()` for comparing: it knows that `ß` and `SS` are the same letter.
 # - `username` holds the canonical form and is unique. `display_name` holds what was typed, for showing.
@@ -419,7 +419,7 @@ once = canonical_in_haste("ᴬᴰᴬ")
 print(once, "->", canonical_in_haste(once))
 
 # %% [markdown]
-# Once, it is `ADA`: small capitals have no lower case, and only afterwards do they become letters that have. Twice, it is
+# Once, it is `ADA`: raised capitals have no lower case, and only afterwards do they become letters that have. Twice, it is
 # `ada`. Suppose that registering applies the function once, and resetting a password twice, because two people wrote
 # those. Then whoever registers `ᴬᴰᴬ` may reset the password of `ada`. That is how accounts at
 # [Spotify](https://engineering.atspotify.com/2013/06/creative-usernames) were taken over in 2013.
@@ -485,7 +485,8 @@ mailer = MailServer()
 WELCOME = "Welcome to Dog-Eared! Please confirm your address: https://..."
 
 # %% [markdown]
-# A database can roll back; a mail cannot. So there is no transaction around both, and one has to come first. The two obvious ways:
+# A database can roll back; a mail cannot. So there is no transaction around both, and one has to come first. The two
+# obvious ways, and the second of them in two tempers, while the client waits or when the client has gone:
 
 
 # %%
@@ -529,10 +530,7 @@ def background(new: NewUser, tasks: BackgroundTasks) -> None:
 
 
 # %% [markdown]
-# The second comes in two tempers: while the client waits, or when the client has gone.
-#
-# First the night of the incident.
-# Ada registers while the mail server is down, and tries again when it is back.
+# First the night of the incident: Ada registers while the mail server is down, and tries again when it is back.
 #
 # **Predict**, for each way: what she hears, both times, and how many letters she has in the end.
 
