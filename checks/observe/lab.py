@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from itertools import count
 from typing import Any, Self, TypeVar
 
 import anyio.from_thread
@@ -26,7 +28,7 @@ from checks.observe.evidence import Trouble, plain
 from checks.observe.project import Project
 from checks.observe.snapshot import file_of, take
 from checks.observe.timeline import Timeline
-from checks.observe.trace import Recorder, said, where
+from checks.observe.trace import Recorder, one_line, said, where
 
 Step = dict[str, Any]
 Result = TypeVar("Result")
@@ -41,6 +43,7 @@ _HEADERS = (
 )
 _LONGEST_BODY = 20_000  # characters of a response that is not JSON
 _WAITS = 1.0  # seconds after which a request counts as waiting for the one that it interrupted
+_asked = count(1)  # plans, in this process
 _GIVEN_UP = 3.0  # seconds after which it is not waited for any more
 
 
@@ -270,6 +273,34 @@ class Lab:
             engine, lambda connection: connection.execute(query, params).mappings().all()
         )
         return [{key: plain(value) for key, value in row.items()} for row in found]
+
+    @contextmanager
+    def plans(self, *, engine: str = "engine") -> Iterator[list[dict[str, Any]]]:
+        """Ask SQLite afterwards how it went about each SELECT that is sent meanwhile.
+
+        The list is filled on the way out, with `sql` and `plan`: the lines of EXPLAIN QUERY PLAN,
+        for the same statement with the same values.
+        """
+        target = self._names[engine]
+        sync = target.sync_engine if isinstance(target, AsyncEngine) else target
+        sent: list[tuple[str, Any]] = []
+
+        def keep(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            if statement.lstrip().upper().startswith(("SELECT", "WITH")):
+                sent.append((statement, parameters))
+
+        found: list[dict[str, Any]] = []
+        event.listen(sync, "before_cursor_execute", keep)
+        try:
+            yield found
+        finally:
+            event.remove(sync, "before_cursor_execute", keep)
+        for statement, parameters in sent:
+            # The driver keeps prepared statements, and an EXPLAIN that is kept tells the plan of
+            # before an index was made: so no two are spelt alike.
+            asked = f"EXPLAIN QUERY PLAN {statement}\n-- {next(_asked)}"
+            lines = self._past_the_app(engine, partial(_explained, asked, parameters))
+            found.append({"sql": one_line(statement), "plan": lines})
 
     def write(
         self,
@@ -502,6 +533,10 @@ def _ask(client: TestClient, method: str, path: str, **options: Any) -> Any:
             raise
         ended = RuntimeError("the app was ended while it answered, as exit() in an endpoint does")
         raise LearnersError(ended) from error
+
+
+def _explained(asked: str, parameters: Any, connection: Connection) -> list[str]:
+    return [str(row[-1]) for row in connection.exec_driver_sql(asked, parameters)]
 
 
 # -- how a reply is written down ---------------------------------------------------------------

@@ -16,7 +16,8 @@ KINDS = (
     "session_open",  # session; reopened=True when a closed session was used again
     "checkout",  # connection
     "begin",  # connection; sql where the engine spells it out, such as BEGIN IMMEDIATE
-    "sql",  # sql, params, many, ms, rows, connection; failed where the database refused it
+    "sql",  # sql, params, many, ms, rows, connection; failed where the database refused it;
+    #         streamed=True where rows were asked for in parts
     "savepoint",  # connection, name
     "release",  # connection, name
     "rollback_to",  # connection, name
@@ -24,7 +25,7 @@ KINDS = (
     "rollback",  # connection
     "error",  # type, message, where: an exception that the app did not handle
     "response",  # status: the first byte has left
-    "chunk",  # size: a part of a streamed body
+    "chunk",  # size: a part of a streamed body; read: rows that the request had fetched by then
     "body",  # size: the last byte has left
     "checkin",  # connection
     "session_close",  # session

@@ -206,6 +206,25 @@ def test_writing_past_the_app(build: Build, kind: str) -> None:
     assert titles(names) == ["Emma"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_how_the_database_answers_a_request(build: Build, kind: str) -> None:
+    with lab_on(build(kind)) as lab:
+        lab.write("DROP TABLE book")
+        lab.write("CREATE TABLE book (id integer primary key, title text, stock int)")
+        found = []
+        for index in (False, True):
+            if index:
+                lab.write("CREATE INDEX by_title ON book (title)")
+            with lab.plans() as plans:
+                lab.request("GET", "/books")
+                assert plans == []
+            found += plans
+    assert [one["sql"].split()[0] for one in found] == ["SELECT", "SELECT"]
+    before, after = (one["plan"] for one in found)
+    assert "by_title" not in str(before)
+    assert "by_title" in str(after)
+
+
 def test_a_transaction_left_open_by_a_refused_commit_is_ended(build: Build) -> None:
     names = build("file")
     book = names["Book"]
