@@ -598,7 +598,7 @@ class Export(Exercise):
 
     @mistake(shows="export", marks=("sql SELECT",))
     def left_to_the_driver(self, seen: Seen) -> bool:
-        """It is flat because SQLite's driver reads as it goes, and nobody asked it to: the loop runs
+        """It is flat since SQLite's driver reads as it goes, and nobody asked it to: the loop runs
         over a bare connection, or `yield_per` came when the statement had been sent. PostgreSQL's
         driver would have all rows by then. Give it to the statement,
         `execution_options(yield_per=500)`."""
