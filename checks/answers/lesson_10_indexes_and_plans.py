@@ -647,6 +647,6 @@ return StreamingResponse(pieces(), media_type="text/csv")
 for one in session.scalars(select(Order).order_by(Order.id).execution_options(yield_per=500)):
     yield LINE
 """
-        ).replace('    yield "id,customer_id,total\\n"\n', ""),
+        ).replace('        yield "id,customer_id,total\\n"\n', ""),
     ),
 )

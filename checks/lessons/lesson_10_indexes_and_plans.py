@@ -482,8 +482,8 @@ class Export(Exercise):
         ]
         ahead, gone = 0, 0
         for piece in pieces:
-            rows_gone = max(0, text[:gone].count("\n") - 1)
-            ahead = max(ahead, piece.get("read", EXPORTED) - rows_gone if piece["size"] else 0)
+            lines_gone = body[:gone].count("\n")
+            ahead = max(ahead, piece.get("read", EXPORTED) - lines_gone if piece["size"] else 0)
             gone += piece["size"]
         return {
             # A line of each is enough to show; a piece a row would be twelve hundred events.
@@ -586,15 +586,15 @@ class Export(Exercise):
     @mistake(shows="export", marks=("sql SELECT",))
     def read_before_it_sent(self, seen: Seen) -> bool:
         """It streams, and what it streams had been read to the last row before the first one left:
-        `all()`, a list, or objects without `yield_per`, which are all made at once. Add
-        `execution_options(yield_per=500)` and loop over the result itself."""
-        return bool(seen["ahead"] == EXPORTED)
+        `all()`, a list, or a loop without `yield_per`, for which a session reads everything first.
+        Add `execution_options(yield_per=500)` and loop over the result itself."""
+        return bool(seen["ahead"] >= EXPORTED - 1)  # the first line has left
 
     @mistake(shows="export", marks=("sql SELECT",))
     def too_large_a_part(self, seen: Seen) -> bool:
         """It is read in parts, and a part is larger than agreed. The number in `yield_per` is how
         many rows are in memory at once: 500."""
-        return bool(AHEAD < seen["ahead"] < EXPORTED)
+        return bool(seen["ahead"] > AHEAD)
 
     @mistake(shows="export", marks=("sql SELECT",))
     def left_to_the_driver(self, seen: Seen) -> bool:
@@ -693,14 +693,15 @@ def _next(body: Any) -> Any:
     return body.get("next") if isinstance(body, dict) else None
 
 
-def _shown(body: Any) -> list[Any]:
+def _shown(body: Any) -> list[int]:
     """The ids on a page, in its order."""
     orders = body.get("orders") if isinstance(body, dict) else None
     rows = orders if isinstance(orders, list) else []
-    return [one.get("id") for one in rows if isinstance(one, dict)]
+    ids = [one.get("id") for one in rows if isinstance(one, dict)]
+    return [one for one in ids if isinstance(one, int)]
 
 
-def _read_through(seen: Seen) -> list[Any]:
+def _read_through(seen: Seen) -> list[int]:
     return [one for step in seen.steps("pages") for one in _shown(step.body)]
 
 
