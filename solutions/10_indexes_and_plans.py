@@ -1020,6 +1020,7 @@ from checks.servers import start_postgresql
 
 if server := start_postgresql():
     postgresql = create_engine(server.url)
+    ShopBase.metadata.drop_all(postgresql)  # if this cell has run before
     ShopBase.metadata.create_all(postgresql)
     with postgresql.begin() as connection:
         connection.execute(text("INSERT INTO buyer SELECT i, '' FROM generate_series(1, 5000) i"))
