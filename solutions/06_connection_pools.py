@@ -151,8 +151,9 @@ for number in ("first", "second"):
         connection.execute(text("SELECT 1"))
 
 # %% [markdown]
-# Once. *Checkout* and *checkin* are the lending; *connect* and *close* are the expensive part. Now both at the same
-# time. **Predict.** How many connections are left in the pool afterwards?
+# Once. *Checkout* and *checkin* are the lending; *connect* and *close* are the expensive part.
+#
+# **Predict.** Now both at the same time. How many connections are in the pool afterwards?
 
 # %%
 with small.connect(), small.connect():
@@ -305,7 +306,9 @@ with engine.connect(), engine.connect():
 #
 # ## The early return
 #
-# This endpoint was reviewed by two people. **Predict.** Which request takes a connection and does not bring it back?
+# This endpoint was reviewed by two people.
+#
+# **Predict.** Which request takes a connection and does not bring it back?
 
 # %%
 leaky = FastAPI()
@@ -413,8 +416,8 @@ gc.collect()
 print("held by", list(holders.values()))
 
 # %% [markdown]
-# That is the very line whose session was lost. In production you would add the time, keep the notes only
-# for what has been out for longer than a few seconds, and leave it on: it costs some microseconds a checkout.
+# That is the very line whose session was lost. In production you would note the time as well, and log what has been out
+# for longer than a few seconds.
 #
 # The cure is a shape that cannot forget: a `with` block, or a dependency that has one. A `session.close()` at the end is
 # for code that never raises, of which there is none.
@@ -467,7 +470,10 @@ except InvalidRequestError as error:
 #
 # ## The stream that holds on
 #
-# A streamed response is read at the client's speed. **Predict.** How many connections are out while each line is sent?
+# A streamed response is sent at the speed at which the client reads. Each line of these two says how many connections
+# are out while it is sent.
+#
+# **Predict.** What do they say?
 
 # %%
 downloads = FastAPI()
@@ -625,7 +631,9 @@ def price_let_go(book_id: int) -> int:
 
 # %% [markdown]
 # The two differ by an indentation, more or less. Six customers come at once; the supplier needs a second, and the pool
-# has two connections. **Predict.** How many of the six hear a price, from each?
+# has two connections.
+#
+# **Predict.** How many of the six hear a price, from each?
 
 # %%
 from concurrent.futures import ThreadPoolExecutor
@@ -738,8 +746,10 @@ if server:
             print(name, connection.scalar(text(f"SHOW {name}")))
 
 # %% [markdown]
-# Four workers, then, each with a pool as it comes: `5 + 10`. The load is ten requests at once in each of them, and each
-# holds a connection for 50 ms. **Predict.** What happens?
+# Four workers, then, each with a pool as it comes: `5 + 10`. (They are four engines here; in four processes they would
+# be no different.) The load is ten requests at once in each of them, and each holds a connection for 50 ms.
+#
+# **Predict.** The server takes 17 of this app's connections. What happens?
 
 # %%
 from concurrent.futures import ThreadPoolExecutor
@@ -1051,7 +1061,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 # (max_connections - reserved - others) / processes, those of a deploy included: the ceiling.
 recipe_engine = create_engine(
-    os.environ.get("DATABASE_URL", "sqlite:///shop.db"),
+    os.environ.get("DATABASE_URL", URL),
     pool_size=3,  # requests a second x seconds held, on a normal day
     max_overflow=3,  # up to the ceiling
     pool_timeout=3,  # shorter than the load balancer's patience
@@ -1088,6 +1098,9 @@ def health(session: RecipeDep) -> dict[str, int]:
     return {"connections_out": recipe_engine.pool.checkedout()}
 
 
+# %% [markdown]
+# `/health` is what your dashboard asks. (The one connection that it reports is its own.)
+
 # %%
 TestClient(api).get("/health").json()
 
@@ -1116,9 +1129,10 @@ TestClient(api).get("/health").json()
 # ## In production
 #
 # - Put `checkedout()` and its maximum on a dashboard, one line for each worker, and alert well before the ceiling.
-# - Name your connections: `connect_args={"application_name": "dog-eared"}` on PostgreSQL. Then `pg_stat_activity` says
+# - Name your connections: `connect_args={"application_name": "dog-eared"}` with psycopg. Then `pg_stat_activity` says
 #   who holds what, and a row that is *idle in transaction* for a minute is section 3 or 4.
-# - `idle_in_transaction_session_timeout` on the server ends the ones that you did not find.
+# - [`idle_in_transaction_session_timeout`](https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-IDLE-IN-TRANSACTION-SESSION-TIMEOUT)
+#   on the server ends the ones that you did not find.
 # - An engine does not survive `fork`. Workers that are forked after the engine has connected call
 #   `engine.dispose(close=False)` first.
 #   ([Pools with multiprocessing](https://docs.sqlalchemy.org/en/21/core/pooling.html#using-connection-pools-with-multiprocessing-or-os-fork))

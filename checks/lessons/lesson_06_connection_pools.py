@@ -183,7 +183,7 @@ class FindTheLeak(Exercise):
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
-        _refill(lab)
+        lab["engine"].dispose()  # what was leaked before is not this check's to count
         copies = lab.number(5, 50)
         book, isbn = _book(lab, copies)
         seen: dict[str, Any] = {"copies": copies, "isbn": isbn}
@@ -344,7 +344,7 @@ class LetGo(Exercise):
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
-        _refill(lab)
+        lab["engine"].dispose()  # what was leaked before is not this check's to count
         copies, wanted, price = lab.number(6, 9), lab.number(2, 4), lab.number(300, 3000)
         book, isbn = _book(lab, copies)
         last, _ = _book(lab, wanted)
@@ -710,7 +710,6 @@ class SurviveARestart(Exercise):
 
     def observe(self, lab: Lab) -> dict[str, Any]:
         engine: Engine = lab["live_engine"]
-        _refill(lab)
         book, _ = _book(lab, 5, engine="live_engine")
         read = ("GET", f"/books/{book}")
         new = {"book_id": book, "copies": 1}
@@ -852,13 +851,6 @@ def _reading(gauge: Any) -> list[int] | None:
     except Exception:  # whatever the learner gave back
         return None
     return [now, most] if type(now) is type(most) is int else None
-
-
-def _refill(lab: Lab) -> None:
-    """Fresh pools: what was leaked before the check is not this one's to count."""
-    for engine in lab.engines:
-        if isinstance(engine, Engine):
-            engine.dispose()
 
 
 def _book(lab: Lab, copies: int, engine: str = "engine") -> tuple[int, str]:
