@@ -425,7 +425,7 @@ LateDep = Annotated[Session, Depends(get_session)]
         "a larger pool",
         "SessionLocal = sessionmaker(create_engine(URL, pool_size=50))\n"
         + _leak(_CONFIRM_WITH_THEIRS, _SHOW_LEAKING, _PLACE_HANDING_ON),
-        "raised_past_close",
+        "another_pool",
     ),
     wrong(
         "06.leak",

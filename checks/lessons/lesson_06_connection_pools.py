@@ -273,6 +273,11 @@ class FindTheLeak(Exercise):
 
     @staticmethod
     def _gave_back(step: Step, asked: str) -> None:
+        expect(
+            bool(step.timeline.statements),
+            saw=f"{step.heard}, for {asked}, and sent no statement through any engine of yours.",
+            wanted="It should ask the database, on the pool that it always had.",
+        )
         out = step.timeline.checked_out
         expect(
             out == 0,
@@ -281,6 +286,14 @@ class FindTheLeak(Exercise):
             wanted="None should be.",
             why="Each one lost is one fewer for everybody, until somebody restarts the app.",
         )
+
+    @mistake(shows="found")
+    def another_pool(self, seen: Seen) -> bool:
+        """The book is shown, and not one connection of `engine` went out: `SessionLocal` has an
+        engine of its own now. On a larger pool a leak takes longer to be noticed, and is one. Leave
+        the pool alone, and give back what was taken."""
+        found = seen.step("found")
+        return found.status == 200 and found.body is not None and not found.timeline.statements
 
     @mistake(shows="missing", marks=("checkout",))
     def raised_past_close(self, seen: Seen) -> bool:
@@ -469,7 +482,12 @@ class LetGo(Exercise):
     @requirement(1, shows="failed")
     def all_or_nothing(self, seen: Seen) -> None:
         """When the supplier does not answer, the client hears an error and nothing has changed."""
-        failed = seen.step("failed")
+        good, failed = seen.step("good"), seen.step("failed")
+        expect(
+            good.status == 201,
+            saw=f"{good.heard}, when the supplier does answer.",
+            wanted="A good order comes first.",
+        )
         expect(
             failed.status >= 400,
             saw=f"The supplier raised, and {failed.heard}.",

@@ -28,8 +28,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -95,11 +94,9 @@ class Lab:
 
     @property
     def engines(self) -> list[Engine | AsyncEngine]:
-        """Every engine among the learner's names, and behind their session factories."""
+        """Every engine among the learner's names."""
         found: dict[int, Engine | AsyncEngine] = {}
         for value in self._names.values():
-            if isinstance(value, sessionmaker | async_sessionmaker):
-                value = value.kw.get("bind")
             if isinstance(value, Engine | AsyncEngine):
                 found[id(value)] = value
         return list(found.values())

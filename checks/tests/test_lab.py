@@ -378,11 +378,3 @@ def test_a_leak_in_the_lab_is_not_mended_by_luck(build: Build) -> None:
     with lab_on(build("file")):
         assert not gc.isenabled()
     assert gc.isenabled()
-
-
-@pytest.mark.parametrize("kind", ("file", "async file"))
-def test_an_engine_behind_a_session_factory_is_the_learners_too(build: Build, kind: str) -> None:
-    names = build(kind)
-    engine = names.pop("engine")
-    with lab_on(names) as lab:
-        assert lab.engines == [engine]
