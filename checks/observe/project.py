@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from sqlalchemy import NullPool, create_engine, inspect, text
 
+from checks.environment import variables
 from checks.observe.evidence import plain
 from checks.observe.snapshot import ObstacleError
 from checks.observe.trace import said
@@ -197,11 +198,11 @@ class Project:
             shutil.copytree(own, self.path, ignore=_LEFT_BEHIND)
             for settings in (*self.path.glob("*.ini"), *self.path.glob("*.toml")):
                 _replace_in(settings, str(own), str(self.path))  # where the migrations are
-            self._stack.enter_context(_modules_anew(own, self.path))
+            self._stack.enter_context(modules_anew(own, self.path))
             self._stack.enter_context(chdir(self.path))
-            self._stack.enter_context(_variables(self._environment))
-            self._stack.enter_context(_logging_untouched())
-            self._stack.enter_context(_asyncio_run_by(self._run))
+            self._stack.enter_context(variables(**self._environment))
+            self._stack.enter_context(logging_untouched())
+            self._stack.enter_context(asyncio_run_by(self._run))
         except BaseException:
             self._stack.close()
             raise
@@ -217,14 +218,15 @@ def _replace_in(path: Path, old: str, new: str) -> None:
 
 
 @contextmanager
-def _modules_anew(own: Path, copy: Path) -> Iterator[None]:
+def modules_anew(own: Path, copy: Path) -> Iterator[None]:
     """Modules of the learner's folder come from the copy meanwhile, and are theirs again after."""
 
     def of(folder: Path) -> dict[str, Any]:
+        within = str(folder) + os.sep  # there are thousands of modules, so no Path for each
         return {
             name: module
             for name, module in list(sys.modules.items())
-            if (file := getattr(module, "__file__", None)) and folder in Path(file).parents
+            if any(place.startswith(within) for place in _places(module))
         }
 
     kept, path, bytecode = of(own), list(sys.path), sys.dont_write_bytecode
@@ -244,22 +246,15 @@ def _modules_anew(own: Path, copy: Path) -> Iterator[None]:
         importlib.invalidate_caches()
 
 
-@contextmanager
-def _variables(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+def _places(module: Any) -> list[str]:
+    """Where a module comes from; a package without an `__init__.py` has no file, but a path."""
+    held = getattr(module, "__dict__", {})  # some modules answer to every name
+    named = (held.get("__file__"), *(held.get("__path__") or ()))
+    return [one for one in named if isinstance(one, str)]
 
 
 @contextmanager
-def _logging_untouched() -> Iterator[None]:
+def logging_untouched() -> Iterator[None]:
     """An `env.py` sets up the whole process's logging; not from in here."""
     real = logging.config.fileConfig
     level = logging.getLogger("alembic").level
@@ -273,7 +268,7 @@ def _logging_untouched() -> Iterator[None]:
 
 
 @contextmanager
-def _asyncio_run_by(run: Callable[[Callable[[], Any]], Any]) -> Iterator[None]:
+def asyncio_run_by(run: Callable[[Callable[[], Any]], Any]) -> Iterator[None]:
     """`asyncio.run` refuses where a loop is running, as one always is in a notebook."""
     real = asyncio.run
     asyncio.run = lambda main, **options: run(lambda: main)

@@ -16,7 +16,8 @@ KINDS = (
     "session_open",  # session; reopened=True when a closed session was used again
     "checkout",  # connection
     "begin",  # connection; sql where the engine spells it out, such as BEGIN IMMEDIATE
-    "sql",  # sql, params, many, ms, rows, connection; failed where the database refused it
+    "sql",  # sql, params, many, ms, rows, connection; failed where the database refused it; task
+    # where the driver is async: which asyncio task sent it, counted from 1
     "savepoint",  # connection, name
     "release",  # connection, name
     "rollback_to",  # connection, name
@@ -138,6 +139,24 @@ class Timeline(Sequence[Event]):
     def commits(self) -> int:
         """How many commits the database accepted."""
         return sum(e.kind == "commit" and not e["failed"] for e in self._events)
+
+    def commits_keeping(self, *verbs: str) -> int:
+        """How many commits kept something that was written by statements with these verbs.
+
+        Args:
+            verbs: `INSERT`, `UPDATE` or `DELETE`; all three where none is named.
+        """
+        wanted = verbs or ("INSERT", "UPDATE", "DELETE")
+        commits, written = 0, set()
+        for event in self._events:
+            if event.kind == "sql" and event["sql"].upper().startswith(wanted):
+                written.add(event["connection"])
+            elif event.kind == "rollback":
+                written.discard(event["connection"])
+            elif event.kind == "commit" and event["connection"] in written:
+                written.discard(event["connection"])
+                commits += not event["failed"]
+        return commits
 
     @property
     def rollbacks(self) -> int:

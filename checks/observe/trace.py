@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import linecache
 import math
 import re
@@ -110,11 +111,12 @@ class Recorder:
         self.timeline = Timeline(
             clock=lambda: (time.perf_counter() - started) * 1000, serving=self._number_served
         )
-        self._requests, self._session_numbers = count(1), count(1)
+        self._requests, self._session_numbers, self._task_numbers = count(1), count(1), count(1)
         self._connections: dict[int, tuple[int, object]] = {}
         self._out: dict[int, int] = {}
         self._sessions: WeakKeyDictionary[Session, int] = WeakKeyDictionary()
         self._closed: WeakKeyDictionary[Session, bool] = WeakKeyDictionary()
+        self._tasks: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         self._live = True
         try:
             for engine in self._engines:
@@ -260,7 +262,20 @@ class Recorder:
             connection=number,
             ms=None,
             rows=None,
+            **self._sent_by(conn),
         )
+
+    def _sent_by(self, conn: Connection) -> dict[str, Any]:
+        """The number of the task that is running, as a detail; none with a sync driver."""
+        task = None
+        if conn.dialect.is_async:
+            with suppress(RuntimeError):  # no loop here: the driver will have its say on that
+                task = asyncio.current_task()
+        if task is None:
+            return {}
+        if task not in self._tasks:
+            self._tasks[task] = next(self._task_numbers)
+        return {"task": self._tasks[task]}
 
     def _after_sql(
         self,

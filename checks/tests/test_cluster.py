@@ -208,7 +208,10 @@ def test_what_loses_every_worker_has_died_and_its_neighbours_have_not(
         "bad": Ended.DIED,
         "next": Ended.WELL,
     }
-    assert ended["bad"].why == "each worker of the cluster that ran it was lost"
+    assert assess.trouble(ended["bad"]).startswith(
+        "A cell, nobody knows which, ended Python itself (each worker of the cluster that ran it "
+        "was lost)"
+    )
 
 
 def test_a_scheduler_that_goes_is_one_sentence(

@@ -149,6 +149,51 @@ def test_a_dependency_that_raises(build: Build) -> None:
         assert lab.request("GET", "/books")["status"] == 200
 
 
+class Mailer:
+    """Something of the learner's that a check looks over the shoulder of."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def send(self, to: str, body: str = "") -> int:
+        self.sent.append(to)
+        return len(self.sent)
+
+
+def test_calls_are_written_down_whoever_makes_them() -> None:
+    mailer = Mailer()
+    with lab_on({"mailer": mailer}) as lab, lab.watching(lab["mailer"], "send") as calls:
+        mailer.send("ada", body="Welcome")
+        Mailer().send("bob")
+    assert calls == [{"method": "send", "args": ["ada", "Welcome"], "value": 1}]
+    assert vars(mailer) == {"sent": ["ada"]}
+
+
+def test_calls_on_any_object_of_a_class_are_written_down() -> None:
+    before = Mailer.send
+    with lab_on({}) as lab, lab.watching(Mailer, "send") as calls:
+        Mailer().send("ada")
+        Mailer().send("bob")
+    assert [one["args"] for one in calls] == [["ada"], ["bob"]]
+    assert Mailer.send is before
+
+
+def test_a_method_that_fails_does_nothing_and_is_written_down() -> None:
+    mailer = Mailer()
+    down = ConnectionError("the mail server is down")
+    with lab_on({}) as lab, lab.watching(mailer, "send", failing=down) as calls:
+        with pytest.raises(ConnectionError):
+            mailer.send("ada")
+        assert calls == [{"method": "send", "args": ["ada"], "value": None}]
+    assert mailer.send("bob") == 1
+
+
+def test_watching_a_method_that_is_missing_is_the_learners_error() -> None:
+    missing = pytest.raises(LearnersError, match=r"no method post\(\)")
+    with lab_on({}) as lab, missing, lab.watching(Mailer(), "post"):
+        pass
+
+
 @pytest.mark.parametrize(
     ("buy", "statuses", "left"),
     [("naive", [201, 201], 0), ("conditional", [201, 409], 0), ("immediate", [201, 409], 0)],

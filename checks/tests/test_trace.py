@@ -332,6 +332,38 @@ def test_an_async_result_read_in_parts(tmp_path: Path) -> None:
     assert seen.selects
 
 
+def test_statements_say_which_task_sent_them(tmp_path: Path) -> None:
+    async def ask(session: AsyncSession, number: int) -> None:
+        await session.scalar(text("SELECT :number"), {"number": number})
+
+    async def one_session_two_tasks() -> Timeline:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}")
+        with trace(engine) as seen:
+            async with AsyncSession(engine) as session:
+                await ask(session, 1)
+                await asyncio.gather(ask(session, 2), ask(session, 3))
+                await ask(session, 4)
+        await engine.dispose()
+        return seen
+
+    seen = asyncio.run(one_session_two_tasks())
+    sent = {event["params"]["number"]: event["task"] for event in seen.of("sql")}
+    assert sent[1] == sent[4]
+    assert len(set(sent.values())) == 3
+    assert "SELECT ?  task 2  with number=2" in str(seen)
+    assert "<b>task 3</b>" in seen._repr_html_()
+
+
+def test_a_sync_driver_has_no_tasks_to_tell_of(engine: Engine) -> None:
+    async def ask() -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    with trace(engine) as seen:
+        asyncio.run(ask())
+    assert "task" not in seen.of("sql")[0].detail
+
+
 def test_results_and_sessions_are_not_kept_alive(engine: Engine) -> None:
     def read() -> list[weakref.ref[Any]]:
         with Session(engine) as session:

@@ -44,12 +44,13 @@ _CHECKS = (
         "cells.py",
         "charts.py",
         "course.py",
+        "environment.py",
         "errors.py",
         "exercise.py",
         "filecells.py",
         "journal.py",
     ),
-    *("judge.py", "notebook.py", "show.py", "verdict.py", "workspace.py"),
+    *("judge.py", "notebook.py", "shell.py", "show.py", "verdict.py", "workspace.py"),
     *("lessons/__init__.py", "lessons/lesson_*.py", "observe/*.py", "website/browser/*.py"),
 )
 
