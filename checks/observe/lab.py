@@ -84,6 +84,7 @@ class Lab:
         self.random = random.Random(seed)
         self._stack = ExitStack()
         self._clients: dict[int, TestClient] = {}
+        self._watched: list[Engine | AsyncEngine] = []
         self._portal: Any = None
         self._recording: Timeline | None = None
 
@@ -94,12 +95,16 @@ class Lab:
 
     @property
     def engines(self) -> list[Engine | AsyncEngine]:
-        """Every engine among the learner's names."""
+        """Every engine among the learner's names, and those that are watched."""
         found: dict[int, Engine | AsyncEngine] = {}
-        for value in self._names.values():
+        for value in (*self._names.values(), *self._watched):
             if isinstance(value, Engine | AsyncEngine):
                 found[id(value)] = value
         return list(found.values())
+
+    def watch(self, engine: Engine | AsyncEngine) -> None:
+        """Have an engine that the exercise itself made in the timelines to come."""
+        self._watched.append(engine)
 
     # -- fresh data ---------------------------------------------------------------------------
     def word(self, length: int = 8) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import linecache
 import math
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -182,7 +183,7 @@ class Recorder:
             self._undo.append(remove)
 
         on("begin", self._begun)
-        on("commit", lambda conn: self._add("commit", connection=self._number(conn)))
+        on("commit", self._committed)
         on("rollback", lambda conn: self._add("rollback", connection=self._number(conn)))
         on("checkout", self._taken)
         on("checkin", self._given_back)
@@ -224,6 +225,20 @@ class Recorder:
             return last
         return self._add("begin", connection=number, sql=sql)
 
+    def _committed(self, conn: Connection) -> None:
+        self._add("commit", connection=self._number(conn), **self._blocking(conn))
+
+    def _blocking(self, conn: Connection) -> dict[str, Any]:
+        """What there is to add where the event loop stands still until the database answers.
+
+        That is so when a sync engine is used on the loop's own thread. Only of requests: what a
+        notebook's cell sends itself, it sends on the notebook's loop, and nobody minds.
+        """
+        on_a_loop = asyncio._get_running_loop() is not None
+        if not on_a_loop or conn.dialect.is_async or not self._number_served():
+            return {}
+        return {"blocks": True, "where": _sent_from()}
+
     def _before_sql(
         self,
         conn: Connection,
@@ -263,6 +278,7 @@ class Recorder:
             ms=None,
             rows=None,
             **self._sent_by(conn),
+            **self._blocking(conn),
         )
 
     def _sent_by(self, conn: Connection) -> dict[str, Any]:
@@ -754,7 +770,19 @@ def where(error: BaseException) -> str | None:
         if is_learners(name):
             found = (name, walk.tb_lineno)
         walk = walk.tb_next
-    if found is None:
-        return None
-    line = linecache.getline(*found).strip()
-    return f"line {found[1]}: {line}" if line else f"line {found[1]} of {Path(found[0]).name}"
+    return _place(*found) if found else None
+
+
+def _sent_from() -> str | None:
+    """The learner's own line that is nearest to whoever asks, or None."""
+    frame = sys._getframe(1)
+    while frame and not is_learners(frame.f_code.co_filename):
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return _place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _place(name: str, number: int) -> str:
+    line = linecache.getline(name, number).strip()
+    return f"line {number}: {line}" if line else f"line {number} of {Path(name).name}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import create_engine, text
 
 from checks.observe.lab import Lab, LearnersError
 from checks.observe.snapshot import ObstacleError
@@ -423,3 +424,16 @@ def test_a_leak_in_the_lab_is_not_mended_by_luck(build: Build) -> None:
     with lab_on(build("file")):
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+def test_an_engine_of_the_exercises_own_is_watched() -> None:
+    own = create_engine("sqlite://")
+
+    def ask() -> None:
+        with own.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    with Lab({}, (), 1) as lab:
+        lab.watch(own)
+        step = lab.call("ask()", ask)
+    assert "sql" in [one["kind"] for one in step["timeline"]]
