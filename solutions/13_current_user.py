@@ -905,7 +905,9 @@ with trace(hasty, engine) as seen:
 print("A, a second time:", again.status_code)
 
 # %% [markdown]
-# Refused, and the login has been ended: see the UPDATE. **Predict.** What does the thief's B get now?
+# Refused, and the login has been ended.
+#
+# **Predict.** What does the thief's B get now?
 
 # %%
 thief = client.post("/refresh", json={"refresh_token": token_b["refresh_token"]})
@@ -913,7 +915,7 @@ print("B:", thief.status_code)
 seen
 
 # %% [markdown]
-# A new pair. Look below the UPDATE: a rollback. `raise` left the session's block as an error, and what happens to a
+# A new pair. There is the UPDATE that ended the login, and below it a rollback. `raise` left the session's block as an error, and what happens to a
 # transaction that is left by an error you know from lesson 03. The alarm took itself back.
 #
 # **Decide inside the transaction, refuse outside of it**: a function that returns `None` when the answer is no, its
