@@ -1176,13 +1176,12 @@ def end_logins(session: Session, *which: Any) -> None:
 def rotated(token: str) -> TokenPair | None:
     this = MemberRefresh.hashed == hash_of(token)
     unused = MemberRefresh.is_used.is_(False)
+    mark = update(MemberRefresh).where(this, unused).values(is_used=True)
     with Sessions.begin() as session:  # decide in here, refuse out there
-        login_id = session.scalar(select(MemberRefresh.login_id).where(this))
-        if login_id is None:
-            return None
-        mark = update(MemberRefresh).where(this, unused).values(is_used=True)
-        if not session.execute(mark).rowcount:  # somebody was here before
-            end_logins(session, MemberLogin.id == login_id)
+        login_id = session.scalar(mark.returning(MemberRefresh.login_id))
+        if login_id is None:  # unknown, and nothing ends; or used before, and its login does
+            known = select(MemberRefresh.login_id).where(this)
+            end_logins(session, MemberLogin.id.in_(known))
             return None
         member_id = session.scalar(
             select(Member.id)
