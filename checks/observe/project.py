@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect as inspect_code
 import io
 import logging
 import logging.config
 import os
+import runpy
 import shutil
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -108,20 +111,76 @@ class Project:
         from alembic.script import ScriptDirectory
 
         try:
-            script = ScriptDirectory.from_config(Config(str(self.path / "alembic.ini")))
-            heads = script.get_heads()
-            return [
-                {
-                    "revision": one.revision,
-                    "down": list(one._versioned_down_revisions),
-                    "head": one.revision in heads,
-                    "file": Path(one.path).name,
-                }
-                for one in script.walk_revisions()
-            ]
+            with warnings.catch_warnings(action="ignore"):  # what is wrong, it raises as well
+                script = ScriptDirectory.from_config(Config(str(self.path / "alembic.ini")))
+                heads = script.get_heads()
+                known = list(script.walk_revisions())
         except Exception as raised:
             error = {"type": type(raised).__name__, "message": said(raised)}
             return {"ok": False, "error": error, "printed": ""}
+        return [
+            {
+                "revision": one.revision,
+                "down": list(one._versioned_down_revisions),
+                "head": one.revision in heads,
+                "file": Path(one.path).name,
+            }
+            for one in known
+        ]
+
+    # -- tests --------------------------------------------------------------------------------
+    def run_tests(self, file: str) -> list[Outcome]:
+        """Call the test functions of a file as pytest would; a web page has no pytest.
+
+        Args:
+            file: The file, relative to the project.
+
+        Returns:
+            An outcome for each, in order, with its `name`; one named after the file where that
+            cannot be loaded. The one fixture is `tmp_path`. Who skips has not failed.
+        """
+        sys.path.insert(0, str((self.path / file).parent))  # as pytest does; put back on leaving
+        loaded: dict[str, Any] = {}
+        outcome = self._tried(file, lambda: loaded.update(runpy.run_path(file)))
+        if not outcome["ok"]:
+            return [outcome]
+        tests = {
+            name: test
+            for name, test in loaded.items()
+            if name.startswith("test") and inspect_code.isfunction(test)
+        }
+        return [self._tried(name, partial(self._call_test, test)) for name, test in tests.items()]
+
+    def _call_test(self, test: Callable[..., Any]) -> None:
+        asked = [
+            name
+            for name, one in inspect_code.signature(test).parameters.items()
+            if one.default is one.empty
+        ]
+        if unknown := [name for name in asked if name != "tmp_path"]:
+            raise LookupError(f"there is no fixture {unknown[0]!r} here, only tmp_path")
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            result = test(**dict.fromkeys(asked, Path(folder)))
+            if inspect_code.iscoroutine(result):
+                self._run(lambda: result)
+
+    def _tried(self, name: str, act: Callable[[], object]) -> Outcome:
+        printed = io.StringIO()
+        error = None
+        try:
+            with (
+                redirect_stdout(printed),
+                redirect_stderr(printed),
+                _alembic_prints_where_all_do(),
+                warnings.catch_warnings(action="ignore"),
+            ):
+                act()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # pytest's own, fail() and skip(), are no Exceptions
+            if type(raised).__name__ != "Skipped":
+                error = {"type": type(raised).__name__, "message": said(raised)}
+        return {"name": name, "ok": error is None, "error": error, "printed": printed.getvalue()}
 
     # -- the database -------------------------------------------------------------------------
     def schema(self) -> dict[str, Any]:
@@ -251,6 +310,23 @@ def _places(module: Any) -> list[str]:
     held = getattr(module, "__dict__", {})  # some modules answer to every name
     named = (held.get("__file__"), *(held.get("__path__") or ()))
     return [one for one in named if isinstance(one, str)]
+
+
+@contextmanager
+def _alembic_prints_where_all_do() -> Iterator[None]:
+    """Alembic prints to what was standard output when it was imported, unless told otherwise."""
+    from alembic import config as home
+
+    class_: Any = home.Config
+
+    def print_stdout(config: Any, text: str, *values: Any) -> None:
+        print(text % values if values else text)
+
+    real, class_.print_stdout = class_.print_stdout, print_stdout
+    try:
+        yield
+    finally:
+        class_.print_stdout = real
 
 
 @contextmanager
