@@ -668,8 +668,10 @@ class Revoke(Exercise):
     def never_committed(self, seen: Seen) -> bool:
         """A pair was issued and nothing was committed, so the database does not know the new
         refresh token. `with SessionLocal.begin()`, or `SessionDep`, commits."""
-        refreshed = seen.step("refreshed").timeline
-        return seen.step("refreshed").status == 200 and not refreshed.commits_keeping("INSERT")
+        step = seen.step("refreshed")
+        inserted = any(sql.startswith("INSERT") for sql in step.timeline.writes)
+        kept = step.timeline.commits_keeping("INSERT")
+        return step.status == 200 and inserted and not kept
 
     @mistake(shows="refreshed")
     def a_new_login_each_time(self, seen: Seen) -> bool:
