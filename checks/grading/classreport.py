@@ -14,9 +14,9 @@ from functools import cache
 from math import log10
 from pathlib import Path, PurePosixPath
 
-from checks import course, show
+from checks import charts, course, show
 from checks.errors import CourseError
-from checks.grading import charts, page, similar
+from checks.grading import page, similar
 from checks.grading.graded import Graded
 from checks.grading.outcome import Ended
 from checks.verdict import Status, Verdict

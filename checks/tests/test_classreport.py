@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Dialog
 
 from checks.doctor import find_chromium
-from checks.grading import charts, classreport, feedback, page
+from checks.grading import classreport, feedback, page
 from checks.grading.graded import Graded
 from checks.grading.outcome import Ended, Raised
 from checks.observe.evidence import Attempt, Observation
@@ -113,15 +113,6 @@ def test_an_answer_that_waits_for_an_earlier_exercise_is_an_attempt(tmp_path: Pa
     )
     stops = table(made, "The last exercise attempted")
     assert (stops["The opening hours"], stops["The book"]) == (["1"], ["1"])
-
-
-def test_a_drawn_bar_is_as_long_as_its_number() -> None:
-    rows = [charts.Row("Half", "1 of 2", {"passed": 25, "failed": 75})]
-    kinds = [charts.Kind("passed", "passed"), charts.Kind("failed", "failed")]
-    drawn = charts.bars("Title", "What it says", rows, kinds, whole=100)
-    assert 'class="passed" x="0.000%" y="22" width="25.000%"' in drawn
-    assert 'class="failed" x="25.000%" y="22" width="75.000%"' in drawn
-    assert "<title>Title</title><desc>What it says</desc>" in drawn
 
 
 def test_mistakes_are_counted_with_their_message_and_where(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ LAYERS = (
         "servers",
     },
     {"judge", "journal", "lessons", "answers", "cells"},
-    {"show", "workspace", "certificate"},
+    {"show", "charts", "workspace", "certificate"},
     {"authoring", "grading", "website", "doctor", "server"},
     {"notebook", "terminal", "keys", "watching", "grading_terminal"},
     {"cli"},

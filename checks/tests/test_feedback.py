@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checks import course, show
+from checks import charts, course, show
 from checks.authoring.rehearse import Rehearsal
-from checks.grading import charts, feedback, page
+from checks.grading import feedback, page
 from checks.grading.graded import Graded
 from checks.grading.outcome import Ended, Raised
 from checks.observe.evidence import Attempt, Observation

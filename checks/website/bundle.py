@@ -42,6 +42,7 @@ _CHECKS = (
         "__init__.py",
         "blocks.py",
         "cells.py",
+        "charts.py",
         "course.py",
         "errors.py",
         "exercise.py",
