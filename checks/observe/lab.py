@@ -237,10 +237,12 @@ class Lab:
     def call(self, asked: str, function: Callable[..., Any], *args: Any, **options: Any) -> Step:
         """Call the learner's function; write down its value or its exception, and the timeline.
 
-        A coroutine is awaited. `asked` names the call in cards: `get_db()`.
+        A coroutine is awaited. `asked` names the call in cards: `get_db()`. Engines and apps that
+        the function is given are recorded, too.
         """
         value, error = None, None
-        with Recorder(*self.engines) as timeline:
+        given = [one for one in args if isinstance(one, Engine | AsyncEngine | Starlette)]
+        with Recorder(*self.engines, *given) as timeline:
             try:
                 value = function(*args, **options)
                 if asyncio.iscoroutine(value):
