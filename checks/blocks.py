@@ -6,6 +6,8 @@ import re
 import textwrap
 from dataclasses import dataclass
 
+from checks import filecells
+
 _BLOCK = re.compile(
     r"^[ \t]*# BEGIN (?P<kind>STARTER|SOLUTION)[ \t]*\n"
     r"(?P<body>.*?)"
@@ -28,9 +30,16 @@ class Texts:
     solved: str
 
 
-def mark(exercise: str) -> str:
-    """The visible line that says which exercise a cell answers."""
-    return f"# exercise: {exercise}\n"
+def marked(exercise: str, source: str) -> str:
+    """A cell's text with the visible line that says which exercise it answers.
+
+    It comes first, but for a cell that is a file: there the first line is the magic's.
+    """
+    mark = f"# exercise: {exercise}\n"
+    if not filecells.parse(source):
+        return mark + source
+    magic, _, text = source.partition("\n")
+    return f"{magic}\n{mark}{text}"
 
 
 def texts(exercise: str, source: str) -> Texts | None:
@@ -45,7 +54,7 @@ def texts(exercise: str, source: str) -> Texts | None:
                 return ""
             return _uncommented(match["body"]) if kind == "STARTER" else match["body"]
 
-        return mark(exercise) + re.sub(r"\n{4,}", "\n\n\n", _BLOCK.sub(block, source)).strip()
+        return marked(exercise, re.sub(r"\n{4,}", "\n\n\n", _BLOCK.sub(block, source)).strip())
 
     return Texts(blanked=keep("STARTER").rstrip(), solved=keep("SOLUTION").rstrip())
 
@@ -58,9 +67,12 @@ def stray(text: str) -> str | None:
 
 def cell_in(script: str, exercise: str) -> str | None:
     """An exercise's cell in a master's text, which is a jupytext percent script."""
-    opening = rf'^# %%[^\n]* exercise="{re.escape(exercise)}"[^\n]*\n(.*?)(?=^# %%|\Z)'
+    opening = rf'^# %%([^\n]* exercise="{re.escape(exercise)}"[^\n]*)\n(.*?)(?=^# %%|\Z)'
     found = re.search(opening, script, re.DOTALL | re.MULTILINE)
-    return found[1] if found else None
+    if found is None:
+        return None
+    file = re.search(r' file="([^"]+)"', found[1])
+    return (filecells.magic(file[1]) if file else "") + found[2]
 
 
 def _uncommented(body: str) -> str:

@@ -26,7 +26,8 @@ _TITLE = "Dog-Eared: SQLAlchemy in FastAPI. Certificate"
 _FORM = "dog-eared certificate 1"  # a new number when what is hashed changes
 _LONGEST_NAME = 100  # characters
 _LINE = re.compile(
-    r"^ *(?P<exercise>\d\d\.\w+) +(?P<points>\d+(?:\.\d+)?) points? +passed (?P<at>\S+) *$",
+    rf"^ *(?P<exercise>{course.EXERCISE}) +(?P<points>\d+(?:\.\d+)?) points? +"
+    r"passed (?P<at>\S+) *$",
     re.MULTILINE | re.ASCII,
 )
 _NAME = re.compile(r"^ *Name: *(?P<name>.*?) *$", re.MULTILINE)

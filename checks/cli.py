@@ -273,7 +273,10 @@ def test(context: typer.Context) -> None:
     """Run the tests. Whatever follows goes to pytest: `checks test -k transactions`."""
     from checks import course
 
-    sys.exit(subprocess.call([sys.executable, "-m", "pytest", *context.args], cwd=course.root()))
+    # pytest starts where its settings are; a file that is named is found from where we are.
+    here = os.environ | {"CHECKS_CALLED_FROM": str(Path.cwd())}
+    command = [sys.executable, "-m", "pytest", *context.args]
+    sys.exit(subprocess.call(command, cwd=course.root(), env=here))
 
 
 @app.command()
@@ -299,7 +302,8 @@ def new(
 
     for path in scaffold.new(name, course.root()):
         print(path.relative_to(course.root()))
-    print(f"Next: write the lesson, then `checks build {name[:2]}` and `checks test -k {name}`.")
+    number = name.partition("_")[0]
+    print(f"Next: write the lesson, then `checks build {number}` and `checks test -k {name}`.")
 
 
 @site.command("build")

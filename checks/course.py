@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -25,10 +26,13 @@ PARTS = {
     "Part VI. Testing and shipping": range(17, 20),
 }
 
-NAME = re.compile(r"(?P<number>\d\d)_(?P<slug>[a-z0-9]+(?:_[a-z0-9]+)*)")
+# A lesson's number; with a letter, that of what stands between it and the next: a project.
+NUMBER = r"\d\d[a-z]?"
+EXERCISE = rf"{NUMBER}\.\w+"
+NAME = re.compile(rf"(?P<number>{NUMBER})_(?P<slug>[a-z0-9]+(?:_[a-z0-9]+)*)")
 
-_MARK = re.compile(r"^[ \t]*#[ \t]*exercise:[ \t]*(\d\d\.\w+)[ \t\r]*$", re.MULTILINE)
-_CHECK = re.compile(r"""^[ \t]*check\(\s*["'](\d\d\.\w+)["']\s*\)""", re.MULTILINE)
+_MARK = re.compile(rf"^[ \t]*#[ \t]*exercise:[ \t]*({EXERCISE})[ \t\r]*$", re.MULTILINE)
+_CHECK = re.compile(rf"""^[ \t]*check\(\s*["']({EXERCISE})["']\s*\)""", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Lesson:
     """One lesson.
 
     Attributes:
-        number: Two digits: `03`.
+        number: Two digits: `03`. With a letter, it is a project: `09p`.
         slug: The rest of its files' name: `transactions`.
         root: The repository.
     """
@@ -101,14 +105,19 @@ class Lesson:
     @property
     def title(self) -> str:
         """What it is called in lists: `Transactions`."""
-        heading = re.search(r"^# # \d\d (.+)$", _text(self.master), re.MULTILINE)
+        heading = re.search(rf"^# # {NUMBER} (.+)$", _text(self.master), re.MULTILINE)
         return heading[1].strip() if heading else self.slug.replace("_", " ").capitalize()
 
     @property
     def part(self) -> str:
         """The part of the course that it belongs to."""
-        number = int(self.number)
+        number = int(self.number[:2])
         return next((part for part, lessons in PARTS.items() if number in lessons), "More")
+
+    @property
+    def graded(self) -> bool:
+        """Whether its exercises earn points; a project's do not."""
+        return self.number.isdigit()
 
     @property
     def master(self) -> Path:
@@ -188,9 +197,23 @@ def catalogue(at: Path | None = None) -> list[Lesson]:
         at: The repository, where it is not the one that this package is in.
     """
     place = at or root()
-    names = sorted((place / "solutions").glob("[0-9][0-9]_*.py"))
-    found = (NAME.fullmatch(path.stem) for path in names)
+    found = (NAME.fullmatch(path.stem) for path in files(place / "solutions", ".py"))
     return [Lesson(match["number"], match["slug"], place) for match in found if match]
+
+
+def padded(number: str) -> str:
+    """A lesson's number as files have it: `03` of `3`."""
+    digits = number.rstrip(string.ascii_lowercase)
+    return digits.zfill(2) + number[len(digits) :]
+
+
+def files(folder: Path, ending: str, number: str = "") -> list[Path]:
+    """The files of a folder that are named as lessons are: all, or one number's."""
+    found = (
+        (path, NAME.fullmatch(path.name.removesuffix(ending)))
+        for path in sorted(folder.glob(f"*{ending}"))
+    )
+    return [path for path, match in found if match and number in ("", match["number"])]
 
 
 def lesson(number: str) -> Lesson:
@@ -201,7 +224,7 @@ def lesson(number: str) -> Lesson:
     """
     wanted = number.strip().removesuffix(".ipynb").removesuffix(".py")
     for one in catalogue():
-        if wanted and (wanted == one.name or wanted.zfill(2) == one.number):
+        if wanted and (wanted == one.name or padded(wanted) == one.number):
             return one
     known = ", ".join(one.number for one in catalogue())
     raise CourseError(f"There is no lesson {number!r}; choose among {known}.")
@@ -234,8 +257,10 @@ def lesson_of_notebook(notebook: object, filename: str) -> Lesson | None:
     course = metadata.get("course") if isinstance(metadata, Mapping) else None
     said = course.get("lesson") if isinstance(course, Mapping) else None
     cells = exercise_cells(notebook)
-    marks = [exercise[:2] for found in (cells.answers, cells.checks) for exercise in found]
-    named = re.match(r"\d\d(?=_)", filename)
+    marks = [
+        exercise.partition(".")[0] for found in (cells.answers, cells.checks) for exercise in found
+    ]
+    named = re.match(rf"{NUMBER}(?=_)", filename)
     wanted = [said, max(marks, key=marks.count) if marks else None, named[0] if named else None]
     by_number = {one.number: one for one in catalogue()}
     return next((by_number[n] for n in wanted if isinstance(n, str) and n in by_number), None)
@@ -282,7 +307,7 @@ def _identity(cell: Mapping[str, Any]) -> tuple[str, str]:
     if not isinstance(course, Mapping):
         return "", ""
     exercise, role = course.get("exercise"), course.get("role")
-    if not isinstance(exercise, str) or not re.fullmatch(r"\d\d\.\w+", exercise):
+    if not isinstance(exercise, str) or not re.fullmatch(EXERCISE, exercise):
         return "", ""
     return exercise, role if isinstance(role, str) else ""
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
 
+from checks.course import EXERCISE
 from checks.errors import CourseError
 from checks.verdict import Status, Verdict
 
@@ -56,7 +57,7 @@ class Standing:
     last_at: str | None = None
 
 
-ExerciseId = Annotated[str, StringConstraints(pattern=r"^\d\d\.\w+$", max_length=100)]
+ExerciseId = Annotated[str, StringConstraints(pattern=rf"^{EXERCISE}$", max_length=100)]
 
 
 class Attempt(BaseModel):

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from checks import filecells
 from checks.exercise import Exercise, MissError, Requirement, Seen
 from checks.observe.evidence import Attempt, Observation, Trouble, same_code
 from checks.verdict import Finding, Status, Verdict
@@ -125,6 +126,12 @@ def _not_this_cell(observed: Observation, judged: Mapping[str, Any]) -> dict[str
             "shows": None,
             "marks": [],
         }
+    if attempt.edited:
+        return {
+            "status": Status.NOT_RUN,
+            "message": f"The file `{attempt.edited}` is not what this cell says. The cell is what "
+            "you hand in: write your answer there, run it, check again.",
+        }
     if attempt.stale:
         names = " and ".join(f"`{name}`" for name in attempt.stale)
         return {
@@ -165,7 +172,7 @@ def _parsed(source: str) -> ast.Module | str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the learner saw them when the cell ran
-            return ast.parse(source)
+            return ast.parse(filecells.as_python(source))
     except SyntaxError as error:
         at = f", line {error.lineno}. Mend that line" if error.lineno else ". Mend that"
         return f"Python cannot read your cell: {error.msg}{at}, run the cell, check again."

@@ -46,6 +46,12 @@ def status_style(status: Status) -> tuple[str, str]:
     return _LOOKS[status][0], _LOOKS[status][1]
 
 
+def _points(verdict: Verdict) -> str:
+    if not verdict.max_points:
+        return "for no points"
+    return f"{verdict.points:g} of {verdict.max_points:g} points"
+
+
 # -- cards ----------------------------------------------------------------------------------------
 def card_html(verdict: Verdict, next_step: str = "") -> str:
     """A verdict as a card.
@@ -55,11 +61,10 @@ def card_html(verdict: Verdict, next_step: str = "") -> str:
         next_step: What the learner may do now.
     """
     sign, _, tone = _LOOKS[verdict.status]
-    points = f"{verdict.points:g} of {verdict.max_points:g} points"
     head = (
         f'<p class="head {tone}"><b>{sign} {verdict.status.words}</b> '
         f'<span class="title">{escape(verdict.title)}</span> '
-        f'<span class="soft">{points}</span></p>'
+        f'<span class="soft">{_points(verdict)}</span></p>'
     )
     parts = [head]
     if verdict.status is Status.PASSED:
@@ -84,18 +89,15 @@ def card_text(verdict: Verdict, next_step: str = "", width: int = _WIDTH) -> str
         width: Where lines break, in characters.
     """
     sign, _, _ = _LOOKS[verdict.status]
-    lines = [
-        f"{sign} {verdict.status.words}: {verdict.title} "
-        f"({verdict.points:g} of {verdict.max_points:g} points)"
-    ]
+    lines = [f"{sign} {verdict.status.words}: {verdict.title} ({_points(verdict)})"]
     if verdict.status is Status.FAILED and verdict.statement:
         lines += _filled(verdict.statement, width=width)
     lines += _filled(verdict.message, width=width)
     if verdict.status is Status.FAILED:
         for finding in verdict.findings:
             sign = "✓" if finding.met else "✗"
-            points = f"({finding.points:g}/{finding.max_points:g})"
-            lines += _filled(f"{sign} {finding.text} {points}", "  ", "    ", width)
+            points = f" ({finding.points:g}/{finding.max_points:g})" if finding.max_points else ""
+            lines += _filled(f"{sign} {finding.text}{points}", "  ", "    ", width)
             if not finding.met:
                 lines += _filled(_told(finding, verdict), "      ", width=width)
         if step := _shown_step(verdict):
@@ -140,9 +142,10 @@ def _findings_html(verdict: Verdict) -> str:
         sign, tone = ("✓", "good") if one.met else ("✗", "bad")
         said = "met" if one.met else "not met"
         told = "" if one.met else f'<span class="told">{_rich(_told(one, verdict))}</span>'
+        points = f" {one.points:g}/{one.max_points:g}" if one.max_points else ""
         lines.append(
-            f'<li><b class="{tone}" role="img" aria-label="{said}">{sign}</b> {_rich(one.text)} '
-            f'<span class="soft">{one.points:g}/{one.max_points:g}</span>{told}</li>'
+            f'<li><b class="{tone}" role="img" aria-label="{said}">{sign}</b> {_rich(one.text)}'
+            f'<span class="soft">{points}</span>{told}</li>'
         )
     return f"<ul>{''.join(lines)}</ul>"
 

@@ -38,7 +38,7 @@ class _Watching:
     # -- the folder -----------------------------------------------------------------------------
     def _look(self) -> dict[Path, int]:
         times = {}
-        for path in self._folder.glob("[0-9][0-9]_*.ipynb"):
+        for path in course.files(self._folder, ".ipynb"):
             try:
                 times[path] = path.stat().st_mtime_ns
             except OSError:  # replaced at this very moment; seen at the next look

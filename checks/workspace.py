@@ -67,7 +67,7 @@ def fill() -> list[Change]:
         shipped = _read_shipped(work)
         changes = [
             change
-            for lesson in sorted((course.root() / "lessons").glob("[0-9][0-9]_*.ipynb"))
+            for lesson in course.files(course.root() / "lessons", ".ipynb")
             if (change := _bring(lesson, work / lesson.name, shipped))
         ]
         if changes:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import jupytext
 
-from checks import blocks
+from checks import blocks, course, filecells
 from checks.errors import CourseError
 
 Role = Literal["prose", "code", "exercise", "check"]
@@ -71,7 +71,7 @@ def find(root: Path, number: str | None = None) -> list[Path]:
     Raises:
         MasterError: there is none with that number.
     """
-    found = sorted((root / "solutions").glob(f"{(number or '[0-9][0-9]').zfill(2)}_*.py"))
+    found = course.files(root / "solutions", ".py", course.padded(number) if number else "")
     if not found:
         raise MasterError(
             f"There is no master solutions/{number or 'NN'}_*.py in {root}; begin one with "
@@ -88,6 +88,8 @@ def _cell(path: Path, raw: dict[str, object]) -> Cell:
             f'{path.name}: `# %% {wrong}` cannot be read; write it as `# %% exercise="NN.name"`.'
         )
     tags = tuple(metadata.get("tags", ()))
+    if file := metadata.get("file"):
+        source = filecells.magic(str(file)) + source
     if raw["cell_type"] != "code":
         return Cell("prose", source, source, tags=tags)
     if exercise := metadata.get("exercise"):

@@ -8,12 +8,13 @@ import contextlib
 import inspect
 import linecache
 import sys
+import tempfile
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from checks import blocks
+from checks import blocks, filecells
 from checks.authoring import master
 from checks.exercise import Exercise
 from checks.judge import judge
@@ -41,11 +42,12 @@ class Rehearsal:
         the traceback and runs the check.
         """
         card = self._exercises[exercise]
-        names = run_cells(self._before(card), fresh_names())
-        source = blocks.mark(exercise) + code
-        with contextlib.suppress(Exception):  # the traceback is in the learner's notebook
-            run_cells([source], names)
-        return judge(card, observe(card, names, source, seed), self.starter(exercise))
+        with in_empty_folder():
+            names = run_cells(self._before(card), fresh_names())
+            source = blocks.marked(exercise, code)
+            with contextlib.suppress(Exception):  # the traceback is in the learner's notebook
+                run_cells([source], names)
+            return judge(card, observe(card, names, source, seed), self.starter(exercise))
 
     def starter(self, exercise: str) -> str:
         """The exercise's cell as the lesson ships it."""
@@ -69,6 +71,16 @@ class Rehearsal:
                 yield cell.solved
 
 
+@contextlib.contextmanager
+def in_empty_folder() -> Iterator[None]:
+    """Work in a folder of one's own: cells may write files beside their notebook."""
+    with (
+        tempfile.TemporaryDirectory(prefix="dog-eared-", ignore_cleanup_errors=True) as folder,
+        contextlib.chdir(folder),
+    ):
+        yield
+
+
 def fresh_names() -> dict[str, Any]:
     """An empty namespace that is a module's, as a notebook's is: annotations look there."""
     module = types.ModuleType("rehearsed_lesson")
@@ -85,6 +97,9 @@ def run_cells(sources: Iterable[str], names: dict[str, Any]) -> dict[str, Any]:
 
     async def run_all() -> None:
         for number, source in enumerate(sources, 1):
+            if file := filecells.parse(source):
+                file.write()
+                continue
             filename = f"<cell {number} {abs(hash(source))}>"
             linecache.cache[filename] = (
                 len(source),

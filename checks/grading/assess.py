@@ -95,7 +95,12 @@ def trouble(outcome: Outcome) -> str:
     """Why a run ended before its time, as a sentence for the learner; empty when it did not."""
     if outcome.ended is Ended.WELL:
         return ""
-    place = "A check at the end" if outcome.cell is None else f"Cell {outcome.cell + 1}"
+    if outcome.cell is not None:
+        place = f"Cell {outcome.cell + 1}"
+    elif outcome.observed:
+        place = "A check at the end"
+    else:  # whoever ran it was lost with it
+        place = "A cell, nobody knows which,"
     why = f" ({outcome.why})" if outcome.why else ""
     return _ENDED[outcome.ended][1].format(place=place, why=why)
 

@@ -629,7 +629,7 @@ def _title(number: str) -> str:
 @cache
 def _exercise_title(exercise: str) -> str:
     try:
-        return f"{exercise[:2]} {course.find(exercise).card.title}"
+        return f"{exercise.partition('.')[0]} {course.find(exercise).card.title}"
     except CourseError:
         return page.clean(exercise, 60)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from checks import course
+from checks import course, filecells
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _as_code(cell: Mapping[str, Any]) -> Mapping[str, Any]:
     if cell.get("cell_type") == "code" or not course.answered_in(source):
         return cell
     try:
-        ast.parse(source)
+        ast.parse(filecells.as_python(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return cell
     return {**cell, "cell_type": "code"}

@@ -34,6 +34,8 @@ from hashlib import blake2b
 from itertools import combinations
 from typing import IO, Self
 
+from checks import filecells
+
 LONGEST = 20_000  # characters of an answer
 WINDOW = 5  # symbols of a passage
 OWN = 24  # passages of an answer's own, below which it is too short to tell
@@ -286,7 +288,7 @@ def symbols(source: str, needs: Collection[str] = ()) -> list[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(text)
+            tree = ast.parse(filecells.as_python(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return _WORD.findall(re.sub(r"#.*", "", text))
     return list(_Reader(tree, frozenset(needs)).symbols())

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from checks import course
+from checks import course, filecells
 from checks.cells import follow, last_run
 from checks.exercise import Exercise
 from checks.grading import cells, sandbox
@@ -76,8 +76,8 @@ def _imported_by_lessons() -> set[str]:
 
 def _parsed(source: str) -> ast.Module:
     try:
-        return ast.parse(source)
-    except SyntaxError:  # magics
+        return ast.parse(filecells.as_python(source))
+    except SyntaxError:  # other magics
         return ast.Module([], [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if submission is None:
         raise pytest.UsageError("Say which notebook to judge: --submission FILE.ipynb")
+    submission = Path(os.environ.get("CHECKS_CALLED_FROM", ""), submission)
     try:
         lesson = course.lesson_of_notebook(kernel.read_file(submission), submission.name)
     except CourseError as error:

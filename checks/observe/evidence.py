@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from checks import filecells
+
 OBSERVATION_TYPE = "application/vnd.dog-eared.observation+json"  # an observation as an output
 
 
@@ -33,6 +35,7 @@ class Attempt(_Data):
         stopped: The exception that ended the cell's last run, if one did.
         stale: Needed names that this run was to make and that hold something else by now.
         unmade: Needed names that the cell's text makes and this run, cut short, did not.
+        edited: The file that the cell writes, where it holds something else by now.
     """
 
     source: str | None = None
@@ -42,11 +45,12 @@ class Attempt(_Data):
     stopped: Trouble | None = None
     stale: list[str] = []
     unmade: list[str] = []
+    edited: str | None = None
 
     @property
     def complete(self) -> bool:
-        """True when every needed name is there and is the kind of thing it should be."""
-        return not (self.missing or self.unfilled or self.wrong)
+        """True when everything needed is there and is the kind of thing it should be."""
+        return not (self.missing or self.unfilled or self.wrong or self.edited)
 
 
 class Observation(_Data):
@@ -125,6 +129,10 @@ def plain(value: Any, depth: int = 0) -> JsonValue:
 def same_code(one: str, other: str) -> bool:
     """True when two cells say the same to Python, whatever their comments and spacing."""
     try:
-        return ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
+        return _tree(one) == _tree(other)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return one.split() == other.split()
+
+
+def _tree(source: str) -> str:
+    return ast.dump(ast.parse(filecells.as_python(source)))

@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 
 from checks.errors import StandstillError
 from checks.observe.evidence import Trouble, plain
+from checks.observe.project import Project
 from checks.observe.snapshot import file_of, take
 from checks.observe.timeline import Timeline
 from checks.observe.trace import Recorder, said, where
@@ -325,6 +326,19 @@ class Lab:
                 return act(connection)
         except DBAPIError as error:
             raise LearnersError(error) from error
+
+    def project(self, folder: str, *, database: str = "bookshop.db", **environment: str) -> Project:
+        """A copy of a project folder of the learner's, to run Alembic on; a context manager.
+
+        Args:
+            folder: The folder, relative to the notebook's.
+            database: The SQLite file that the project's URL names, relative to the project.
+            environment: Environment variables to set meanwhile.
+
+        Raises:
+            ObstacleError: on entering, where there is no such folder.
+        """
+        return Project(folder, self.run, database, environment)
 
     def run(self, function: Callable[[], Awaitable[Result]]) -> Result:
         """Run an async function to its end, on one event loop that lasts as long as the lab."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import inspect
 
+from checks import filecells
 from checks.exercise import Exercise, Model, Placeholder
 from checks.observe.evidence import Attempt, Observation, Trouble
 from checks.observe.lab import Lab, LearnersError, trouble
@@ -84,6 +85,9 @@ def look(
 ) -> Attempt:
     """Which of the needed names are there, and whether each is the kind of thing it should be."""
     attempt = Attempt(source=source)
+    file = filecells.parse(source) if source else None
+    if file and file.differs:
+        attempt.edited = file.path
     if run is not None:
         made = [name for name in exercise.needs if name in run.made]
         attempt.stopped = run.stopped

@@ -10,7 +10,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from checks import course
+from checks import blocks, course
 from checks.answers import Answer
 from checks.verdict import Status
 
@@ -28,7 +28,7 @@ def filled(lesson: course.Lesson, code: Mapping[str, str]) -> dict[str, Any]:
         identity = cell["metadata"].get("course", {})
         if identity.get("role") == "exercise" and identity["exercise"] in code:
             exercise = identity["exercise"]
-            cell["source"] = f"# exercise: {exercise}\n{code[exercise]}"
+            cell["source"] = blocks.marked(exercise, code[exercise])
     return notebook
 
 

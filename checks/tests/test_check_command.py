@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -365,3 +366,16 @@ def test_pytest_chooses_and_refuses(tmp_path: Path) -> None:
         assert refused.returncode == pytest.ExitCode.USAGE_ERROR
         assert says in refused.stderr
         assert "Traceback" not in refused.stdout + refused.stderr
+
+
+def test_a_submission_is_found_from_where_one_is(tmp_path: Path) -> None:
+    shutil.copy(FIRST.lesson_notebook, tmp_path / "mine.ipynb")
+    asked = ("test", "-n0", "checks/lessons", "--submission", "mine.ipynb", "--collect-only", "-q")
+    done = subprocess.run(
+        [sys.executable, "-m", "checks.cli", *asked],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "2 tests collected" in done.stdout, done.stdout + done.stderr

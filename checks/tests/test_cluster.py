@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks import course
+from checks import blocks, course
 from checks.answers import Answer
 from checks.errors import CourseError
 from checks.grading import assess, cluster, grade, plan
@@ -55,7 +55,7 @@ def submission(*put: Answer) -> plan.Plan:
     found = course.exercise_cells(notebook).answers
     for answer in put:
         cell = notebook["cells"][found[answer.exercise][0]]
-        cell["source"] = f"# exercise: {answer.exercise}\n{answer.code}"
+        cell["source"] = blocks.marked(answer.exercise, answer.code)
     return plan.make(notebook, lesson())
 
 
@@ -208,7 +208,10 @@ def test_what_loses_every_worker_has_died_and_its_neighbours_have_not(
         "bad": Ended.DIED,
         "next": Ended.WELL,
     }
-    assert ended["bad"].why == "each worker of the cluster that ran it was lost"
+    assert assess.trouble(ended["bad"]).startswith(
+        "A cell, nobody knows which, ended Python itself (each worker of the cluster that ran it "
+        "was lost)"
+    )
 
 
 def test_a_scheduler_that_goes_is_one_sentence(

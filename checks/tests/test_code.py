@@ -20,6 +20,7 @@ LAYERS = (
         "blocks",
         "errors",
         "environment",
+        "filecells",
         "verdict",
         "exercise",
         "course",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,7 @@ IDENTITY = {"metadata": {"course": {"exercise": "03.last_copy", "role": "exercis
         (a_notebook(MARK, course={"lesson": "77"}), "homework.ipynb", "03"),
         (a_notebook(), "homework.ipynb", None),
         (a_notebook(), "77_homework.ipynb", None),
+        (a_notebook(), "03p_homework.ipynb", None),
     ],
 )
 def test_a_notebooks_lesson(notebook: Any, filename: str, lesson: str | None) -> None:
@@ -119,3 +121,14 @@ def test_a_cell_is_known_by_its_mark_or_by_its_metadata(cell: dict[str, Any]) ->
 def test_the_visible_mark_comes_before_the_metadata() -> None:
     cell = {**IDENTITY, "source": "# exercise: 03.atomic_order"}
     assert list(course.exercise_cells(a_notebook(cell)).answers) == ["03.atomic_order"]
+
+
+def test_a_project_stands_behind_its_lesson_and_earns_no_points(tmp_path: Path) -> None:
+    (tmp_path / "solutions").mkdir()
+    for name in ("10_later", "09p_half_way", "09_earlier", "9_no_lesson", "09P_neither"):
+        (tmp_path / "solutions" / f"{name}.py").touch()
+    found = course.catalogue(tmp_path)
+    assert [one.number for one in found] == ["09", "09p", "10"]
+    assert [one.graded for one in found] == [True, False, True]
+    assert found[0].part == found[1].part
+    assert [course.padded(one) for one in ("3", "03", "9p", "")] == ["03", "03", "09p", "00"]

@@ -135,7 +135,7 @@ def test_each_answer_gets_its_verdict_in_the_page_too(python: PagePython) -> Non
         python.restart()
         for source in before(answer.exercise):
             python.run(source)
-        python.run(blocks.mark(answer.exercise) + answer.code)
+        python.run(blocks.marked(answer.exercise, answer.code))
         told = python.verdict(answer.exercise)
         if told != (answer.status.value, answer.mistake):
             differ.append((answer.exercise, answer.name, told))

@@ -46,6 +46,7 @@ _CHECKS = (
         "course.py",
         "errors.py",
         "exercise.py",
+        "filecells.py",
         "journal.py",
     ),
     *("judge.py", "notebook.py", "show.py", "verdict.py", "workspace.py"),

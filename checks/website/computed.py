@@ -68,7 +68,11 @@ def _run(path: Path, asks: Sequence[Ask]) -> dict[str, str] | str:
     names = rehearse.fresh_names()
     given: dict[str, Any] = {}
     names[_LIST] = given
-    with contextlib.redirect_stdout(io.StringIO()), variables(CHECKS_PROGRESS="off"):
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        variables(CHECKS_PROGRESS="off"),
+        rehearse.in_empty_folder(),
+    ):
         try:
             rehearse.run_cells(sources, names)
         except Exception as error:

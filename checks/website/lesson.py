@@ -14,7 +14,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, Literal
 
-from checks import course
+from checks import course, filecells
 from checks.errors import CourseError
 from checks.website import prose
 
@@ -263,7 +263,7 @@ def _normal(name: str) -> str:
 def _parsed(source: str) -> ast.Module:
     """A cell's code; what only IPython understands counts as nothing."""
     try:
-        return ast.parse(source)
+        return ast.parse(filecells.as_python(source))
     except SyntaxError:
         return ast.Module(body=[], type_ignores=[])
 

@@ -46,7 +46,7 @@ def _in_words(text: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1)]
-Id = Annotated[str, Field(pattern=r"^\d\d\.[a-z0-9_]+$")]
+Id = Annotated[str, Field(pattern=rf"^{course.NUMBER}\.[a-z0-9_]+$")]
 
 
 class _Data(BaseModel):

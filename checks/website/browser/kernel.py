@@ -10,6 +10,7 @@ import linecache
 import os
 import pprint
 import sys
+import tempfile
 import traceback
 import types
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from checks import show
+from checks import filecells, show
 from checks.journal import Journal, Record
 
 Message = dict[str, Any]
@@ -53,7 +54,8 @@ class Kernel:
         self.restart()
 
     def restart(self) -> None:
-        """Forget every name."""
+        """Forget every name, and begin in an empty folder."""
+        os.chdir(tempfile.mkdtemp())
         module = types.ModuleType("__main__")  # a module's, as annotations look there
         sys.modules["__main__"] = module
         self.names: dict[str, Any] = vars(module)
@@ -94,6 +96,9 @@ class Kernel:
                 self._tell_progress()
 
     async def _value_of(self, filename: str, source: str) -> Any:
+        if file := filecells.parse(source):
+            print(file.write())
+            return None
         lines = source.splitlines(True)
         linecache.cache[filename] = (len(source), None, lines, filename)
         tree = ast.parse(source, filename)
