@@ -121,10 +121,8 @@ def fill(engine: Engine, authors: int) -> None:
             rows[Author] += [{"id": author, "name": f"Author {author}"}]
             for part in (1, 2, 3):
                 book += 1
-                rows[Book] += [
-                    {"id": book, "title": f"Book {author}.{part}", "price": 700 + 200 * part}
-                    | {"author_id": author}
-                ]
+                title, price = f"Book {author}.{part}", 700 + 200 * part
+                rows[Book] += [{"id": book, "author_id": author, "title": title, "price": price}]
                 rows[book_tag] += [{"book_id": book, "tag_id": tag} for tag in (own, novel)]
                 rows[Review] += [{"book_id": book, "stars": stars} for stars in (part, 5)]
                 rows[Sale] += [{"book_id": book, "copies": copies} for copies in (part, 10)]
@@ -239,8 +237,8 @@ for statement in sent[-2:]:
 
 # %% [markdown]
 # The last two are the same to the letter. That is what an N+1 looks like from below: **one statement, again and
-# again**, with another id each time. (An `AsyncEngine` takes its listeners on `engine.sync_engine`.
-# [Core events](https://docs.sqlalchemy.org/en/21/core/events.html#sqlalchemy.events.ConnectionEvents.before_cursor_execute))
+# again**, with another id each time. (An `AsyncEngine` takes its listeners on `engine.sync_engine`. [Core
+# events](https://docs.sqlalchemy.org/en/21/core/events.html#sqlalchemy.events.ConnectionEvents.before_cursor_execute))
 #
 # Three lines that one will not want to repeat in each test, and if the middle one raises, the listener stays.
 
@@ -359,9 +357,9 @@ with SessionLocal() as session:
 rows[:4]
 
 # %% [markdown]
-# The author comes **with each book**. A name is cheap. If she has a biography, or a portrait in a column, that comes with
-# each book too. Since one author is several rows, SQLAlchemy insists that you say `unique()`, which `app_with` does. If
-# you do not:
+# The author comes **with each book**. A name is cheap. If she has a biography, or a portrait in a column, that comes
+# with each book too. Since one author is several rows, SQLAlchemy insists that you say `unique()`, which `app_with`
+# does. If you do not:
 
 # %%
 try:
@@ -510,8 +508,8 @@ plot(
 
 # %% [markdown]
 # There is the front page from 2 a.m., on its way to ten seconds. The other three have hardly moved. With an N+1 you pay
-# **per row what you should pay per request**: the way there and back. No index cures that, for none of the statements is
-# slow.
+# **per row what you should pay per request**: the way there and back. No index cures that, for none of the statements
+# is slow.
 #
 # And without `sleep`? Here is a real PostgreSQL, on this machine, which is as near as a server can be:
 
@@ -630,9 +628,9 @@ with trace(engine) as seen, SessionLocal() as session:
 print(len(names), "names:", cost(seen))
 
 # %% [markdown]
-# Four statements and most of the shop, to show ten names. The number of statements does not grow, so a counter is content;
-# the rows do. What an endpoint shows is known by the endpoint. **Say it in the query**, and where you only want columns,
-# ask for columns.
+# Four statements and most of the shop, to show ten names. The number of statements does not grow, so a counter is
+# content; the rows do. What an endpoint shows is known by the endpoint. **Say it in the query**, and where you only
+# want columns, ask for columns.
 #
 # ## Ten to a page
 #
@@ -711,8 +709,8 @@ print("in SQL:   ", cost(seen))
 print("the same: ", by_python == by_sql)
 
 # %% [markdown]
-# No N+1 in either. But the first carries three thousand books here to be counted and thrown away. Each part of the second
-# is there for a reason:
+# No N+1 in either. But the first carries three thousand books here to be counted and thrown away. Each part of the
+# second is there for a reason:
 #
 # - **`outerjoin`**: with `join` an author without books is not listed with 0; she is not listed;
 # - **`count(Book.id)`**, not `count()`: it counts the books that are there, and not the empty row of her who has none;
@@ -734,9 +732,9 @@ with SessionLocal() as session:
     print(session.execute(both).one())
 
 # %% [markdown]
-# Four reviews and twenty-two copies: the product from part 3, and this time nobody runs `unique()` over it. Each sale was
-# counted once for each review. `count(Review.id.distinct())` mends the count; nothing mends the sum, for two sales of
-# ten copies are not the same sale. **Add up each collection by itself**, in a subquery:
+# Four reviews and twenty-two copies: the product from part 3, and this time nobody runs `unique()` over it. Each sale
+# was counted once for each review. `count(Review.id.distinct())` mends the count; nothing mends the sum, for two sales
+# of ten copies are not the same sale. **Add up each collection by itself**, in a subquery:
 
 # %%
 reviews = select(func.count(Review.id)).where(Review.book_id == Book.id).scalar_subquery()
@@ -747,8 +745,8 @@ with SessionLocal() as session:
     print(session.execute(apart).one())
 
 # %% [markdown]
-# One statement, one row, the right numbers. `coalesce(..., 0)` is for the book that nobody has bought: the sum of nothing
-# is not 0, it is NULL. ([Scalar and correlated
+# One statement, one row, the right numbers. `coalesce(..., 0)` is for the book that nobody has bought: the sum of
+# nothing is not 0, it is NULL. ([Scalar and correlated
 # subqueries](https://docs.sqlalchemy.org/en/21/tutorial/data_select.html#scalar-and-correlated-subqueries))
 
 # %% [markdown]
@@ -763,10 +761,10 @@ with SessionLocal() as session:
 # | `GET /books` | each book with author, tags and reviews | 4 | no more than authors, books, tags on books and reviews together |
 # | `GET /sales` | each author with the number of books and of copies sold | 1 | one an author |
 #
-# An author without books is listed too, with 0 and 0. Two authors may share a name.
+# An author without books is listed too, with 0 and 0. Two authors may share a name. These are the schemas:
 
 
-# %% exercise="09.budgets"
+# %% tags=["setup"]
 class NameOut(Out):
     name: str
 
@@ -792,6 +790,7 @@ class Sold(BaseModel):
     copies: int
 
 
+# %% exercise="09.budgets"
 app = FastAPI()
 
 
@@ -866,12 +865,8 @@ check("09.budgets")
 
 
 # %% tags=["setup"]
-class TagWord(Out):
-    word: str
-
-
 class TitleAndTags(TitleOut):
-    tags: list[TagWord]  # the new line
+    tags: list[TagOut]  # the new line
 
 
 class AuthorAndMore(Out):
@@ -901,8 +896,8 @@ print("on Friday:  ", cost(recorded(listing(AuthorAndMore, selectinload(Author.b
 # Thirty more, one for each book. There is no `book.tags` in the diff, nor anywhere in the code. `response_model` reads
 # every field of the schema from the object, and *reading is asking*. You have reviewed such a change; everybody has.
 #
-# Properties hide it as well. `Book.byline` was in the very first cell, and a schema with `byline: str` does not even have
-# the look of a relationship. So do `__repr__`, a `computed_field`, a template, a log line.
+# Properties hide it as well. `Book.byline` was in the very first cell, and a schema with `byline: str` does not even
+# have the look of a relationship. So do `__repr__`, a `computed_field`, a template, a log line.
 #
 # ## Turn it into an error
 #
@@ -917,8 +912,8 @@ except Exception as error:
     print(str(error).splitlines()[1].strip()[:150])
 
 # %% [markdown]
-# `raiseload("*")`: *what I have not named, I do not want*. The test from Thursday fails on Friday at noon and says which
-# attribute, and the cure is one option, `.selectinload(Book.tags)`, on the books:
+# `raiseload("*")`: *what I have not named, I do not want*. The test from Thursday fails on Friday at noon and says
+# which attribute, and the cure is one option, `.selectinload(Book.tags)`, on the books:
 
 # %%
 cured = selectinload(Author.books).selectinload(Book.tags)
@@ -928,11 +923,11 @@ print("on Monday:  ", cost(recorded(listing(AuthorAndMore, cured, raiseload("*")
 # Three statements for three levels.
 #
 # You can also say it on the models, `relationship(lazy="raise")`, and many teams that were bitten do: then nothing is
-# ever loaded that nobody asked for, and each query says what it needs. In async code it is the sane default, since there
-# a lazy load cannot work in any case (lesson 04). The price: it turns a slow page into a broken one, so it wants tests
-# that touch every field. And the odd single object has to name what it needs, too. A gentler variant,
-# `lazy="raise_on_sql"`, lets pass what the session knows already.
-# ([Preventing unwanted lazy loads](https://docs.sqlalchemy.org/en/21/orm/queryguide/relationships.html#preventing-unwanted-lazy-loads-using-raiseload))
+# ever loaded that nobody asked for, and each query says what it needs. In async code it is the sane default, since
+# there a lazy load cannot work in any case (lesson 04). The price: it turns a slow page into a broken one, so it wants
+# tests that touch every field. And the odd single object has to name what it needs, too. A gentler variant,
+# `lazy="raise_on_sql"`, lets pass what the session knows already. ([Preventing unwanted lazy
+# loads](https://docs.sqlalchemy.org/en/21/orm/queryguide/relationships.html#preventing-unwanted-lazy-loads-using-raiseload))
 
 # %% [markdown]
 # ## Exercise 9.3: the hidden one
@@ -948,7 +943,7 @@ print("on Monday:  ", cost(recorded(listing(AuthorAndMore, cured, raiseload("*")
 class BookCard(Out):
     byline: str
     stars: float | None
-    tags: list[TagWord]
+    tags: list[TagOut]
 
 
 app = FastAPI()
@@ -1047,8 +1042,8 @@ print("an N+1, ten:       ", verdict_on(10, lambda tried: app_with(engine=tried)
 # With N = 0 an N+1 is one statement, with N = 1 it is two, and an error page is the leanest page of all. A budget test
 # needs **several parents that differ**, and a look at the status.
 #
-# A fixed number also has to be looked up, and raised, with each honest new statement. What makes an N+1 an N+1 is not that
-# it is much, but that it **grows**. So let the shop grow, and compare:
+# A fixed number also has to be looked up, and raised, with each honest new statement. What makes an N+1 an N+1 is not
+# that it is much, but that it **grows**. So let the shop grow, and compare:
 
 
 # %%
@@ -1096,14 +1091,15 @@ print("app.routes:   ", [one.path for one in staffed.routes if isinstance(one, A
 print("app.openapi():", list(staffed.openapi()["paths"]))
 
 # %% [markdown]
-# One. What came in by a router is folded up inside `app.routes` on this FastAPI, and a guard that walks them passes over
-# most of your app without a word. The app's own description has them all: a dictionary of paths, each with its
+# One. What came in by a router is folded up inside `app.routes` on this FastAPI, and a guard that walks them passes
+# over most of your app without a word. The app's own description has them all: a dictionary of paths, each with its
 # operations, `{"/books": {"get": ...}, ...}`.
 
 # %% [markdown]
 # ## Exercise 9.4: the guard
 #
-# Write `check_growth(app, engine)`, a test of any app on this shop's tables. The database that it is given is **empty**.
+# Write `check_growth(app, engine)`, a test of any app on this shop's tables. The database that it is given is
+# **empty**.
 #
 # - It returns when all is well: every `GET` endpoint without parameters in its path sends no more statements for many
 #   authors than for few;
@@ -1111,8 +1107,8 @@ print("app.openapi():", list(staffed.openapi()["paths"]))
 # - and when one does not answer 200.
 #
 # `fill(engine, n)` adds authors with all that belongs to them. The lean endpoints of this shop need four statements at
-# most, should you rather have a fixed budget. The grader lets your guard loose on apps of its own: it must pass the lean
-# ones and stop all the others.
+# most, should you rather have a fixed budget. The grader lets your guard loose on apps of its own: it must pass the
+# lean ones and stop all the others.
 
 
 # %% exercise="09.guard"
@@ -1149,8 +1145,8 @@ check("09.guard")
 # %% [markdown]
 # ## In a test suite
 #
-# Wrapped in a test, a budget stands guard in every run from now on. Here is a real pytest with one, first on the app from
-# Friday, then on its cure. (The fixtures hand over what the notebook has; a project imports it.)
+# Wrapped in a test, a budget stands guard in every run from now on. Here is a real pytest with one, first on the app
+# from Friday, then on its cure. (The fixtures hand over what the notebook has; a project imports it.)
 
 # %% tags=["recorded"]
 import tempfile
@@ -1348,15 +1344,17 @@ test_lists_stay_lean()
 #   everywhere.
 # - PostgreSQL's [pg_stat_statements](https://www.postgresql.org/docs/current/pgstatstatements.html) shows it from the
 #   other side: an enormous `calls` beside a tiny `mean_exec_time`. Sort by `calls`.
-# - The counter also fits into a middleware: log the number of statements of each request, and look at whoever sends more
-#   than twenty.
-# - Even two statements are too many for a list without `LIMIT`: lesson 02 bounds the page, lesson 10 makes its depth cheap.
+# - The counter also fits into a middleware: log the number of statements of each request, and look at whoever sends
+#   more than twenty.
+# - Even two statements are too many for a list without `LIMIT`: lesson 02 bounds the page, lesson 10 makes its depth
+#   cheap.
 # - A collection that may have a hundred thousand members should not be loadable by accident: `WriteOnlyMapped`
 #   (lesson 04).
 #
 # ## Read more
 #
 # - SQLAlchemy: [Relationship loading techniques](https://docs.sqlalchemy.org/en/21/orm/queryguide/relationships.html),
-#   [Joined eager loading and LIMIT](https://docs.sqlalchemy.org/en/21/orm/queryguide/relationships.html#the-zen-of-joined-eager-loading),
-#   [contains_eager](https://docs.sqlalchemy.org/en/21/orm/queryguide/relationships.html#contains-eager)
+# [Joined eager loading and
+# LIMIT](https://docs.sqlalchemy.org/en/21/orm/queryguide/relationships.html#the-zen-of-joined-eager-loading),
+# [contains_eager](https://docs.sqlalchemy.org/en/21/orm/queryguide/relationships.html#contains-eager)
 # - SQLite: [Many small queries are efficient in SQLite](https://sqlite.org/np1queryprob.html)

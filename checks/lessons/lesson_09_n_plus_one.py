@@ -352,9 +352,9 @@ class Budgets(Exercise):
         """Two authors with the same name have become one: they were grouped by it. Group by what
         tells them apart: `group_by(Author.id)`."""
         stock, listed = Stock(seen["stock"]), _objects(seen.step("sales").body)
-        names = {one.get("name") for one in listed}
         everybody = {author["name"] for author in stock.authors}
-        return names == everybody and len(listed) == len(everybody) < len(stock.authors)
+        complete = _same([one.get("name") for one in listed], list(everybody))
+        return complete and len(everybody) < len(stock.authors)
 
     @mistake(shows="sales", marks=("sql SELECT",))
     def left_out(self, seen: Seen) -> bool:
@@ -368,7 +368,7 @@ class Budgets(Exercise):
         """An author without books has one, it says: an outer join gives her a row with nothing in
         it, and `count()` counts rows. `func.count(Book.id.distinct())` counts books."""
         stock = Stock(seen["stock"])
-        bookless = {one["name"] for one in stock.sold() if one["books"] == 0}
+        bookless = [one["name"] for one in stock.sold() if one["books"] == 0]
         return any(
             one.get("name") in bookless and one.get("books") == 1
             for one in _objects(seen.step("sales").body)
@@ -480,14 +480,14 @@ class Hidden(Exercise):
         """The page has lost books, or books have lost tags: the `LIMIT` cuts the *joined rows*, and
         a book is as many of them as it has tags or reviews. `contains_eager` believes whatever is
         left. Let `selectinload` fetch collections, and the `LIMIT` counts books."""
-        stock = Stock(seen["stock"])
-        listed = _objects(seen.step("page").body)
+        stock, body = Stock(seen["stock"]), seen.step("page").body
+        listed = _objects(body)
         right = [stock.card(book) for book in _pages(stock)["page"]]
         fewer = len(listed) < len(right)
         poorer = sum(len(_objects(one.get("tags"))) for one in listed) < sum(
             len(one["tags"]) for one in right
         )
-        return seen.step("page").status == 200 and (fewer or poorer)
+        return listed == body and (fewer or poorer)
 
     @mistake(shows="all", marks=("sql SELECT",))
     def behind_the_byline(self, seen: Seen) -> bool:
@@ -547,7 +547,7 @@ class Guard(Exercise):
             engine = _memory()
             lab["Base"].metadata.create_all(engine)
             app = getattr(apps, name)(engine)
-            seen[name] = lab.call("check_growth(app, engine)", _as_a_test, app, engine, lab)
+            seen[name] = lab.call("check_growth(app, engine)", lab["check_growth"], app, engine)
             with engine.connect() as connection:
                 filled = connection.execute(text("SELECT count(*) FROM author")).scalar_one()
             seen["authors"][name] = filled
@@ -649,20 +649,21 @@ class Guard(Exercise):
     def one_endpoint(self, seen: Seen) -> bool:
         """An N+1 in one endpoint was stopped, and one in another went through: your guard does not
         look at every path. Go through all of `app.openapi()["paths"]`."""
-        return bool(seen.step("lazy").error) and not seen.step("second").error
+        return _stops_some(seen) and not seen.step("second").error
 
     @mistake(shows="router", marks=("request",))
     def passed_over_the_router(self, seen: Seen) -> bool:
         """An endpoint that came by `include_router` was never asked: on this FastAPI `app.routes`
         keeps it folded up inside one entry, which has no path. `app.openapi()["paths"]` has it."""
         asked = [one["path"] for one in seen.step("router").timeline.of("request")]
-        return bool(seen.step("second").error) and "/shelf/tags" not in asked
+        overlooked = not seen.step("router").error and "/shelf/tags" not in asked
+        return _stops_some(seen) and overlooked
 
     @mistake(shows="broken", marks=("request", "response"))
     def counted_an_error_page(self, seen: Seen) -> bool:
         """An endpoint that answers 503 went through. An error page sends the fewest statements of
         all. Look at the status as well: `assert answer.status_code == 200`."""
-        return bool(seen.step("lazy").error) and not seen.step("broken").error
+        return _stops_some(seen) and not seen.step("broken").error
 
 
 # -- 09.counter ----------------------------------------------------------------------------------
@@ -896,14 +897,9 @@ _BAD = {
 }
 
 
-def _as_a_test(app: FastAPI, engine: Engine, lab: Lab) -> Any:
-    """Call the learner's guard as pytest would, whose own failures are no `Exception`."""
-    try:
-        return lab["check_growth"](app, engine)
-    except BaseException as error:
-        if any(one.__module__.startswith("_pytest.") for one in type(error).__mro__):
-            raise AssertionError(str(error)) from error
-        raise
+def _stops_some(seen: Seen) -> bool:
+    """Whether the guard tells lean apps from the worst one."""
+    return bool(seen.step("lazy").error) and not any(seen.step(name).error for name in _LEAN)
 
 
 def _raised(step: Step) -> str:

@@ -44,6 +44,11 @@ _WAITS = 1.0  # seconds after which a request counts as waiting for the one that
 _GIVEN_UP = 3.0  # seconds after which it is not waited for any more
 
 
+def _is_pytests(error: BaseException) -> bool:
+    """Whether it is what `pytest.fail()` or `pytest.skip()` raise, which is no `Exception`."""
+    return any(kind.__module__.startswith("_pytest.") for kind in type(error).__mro__)
+
+
 class LearnersError(Exception):
     """Carries an exception of the learner's code out of `observe`."""
 
@@ -239,7 +244,8 @@ class Lab:
         """Call the learner's function; write down its value or its exception, and the timeline.
 
         A coroutine is awaited. `asked` names the call in cards: `get_db()`. Engines and apps that
-        the function is given are recorded, too.
+        the function is given are recorded, too. It may be a test: `pytest.fail()` is an exception
+        like others here.
         """
         value, error = None, None
         given = [one for one in args if isinstance(one, Engine | AsyncEngine | Starlette)]
@@ -249,7 +255,9 @@ class Lab:
                 if asyncio.iscoroutine(value):
                     coroutine = value
                     value = self.run(lambda: coroutine)
-            except Exception as raised:
+            except BaseException as raised:
+                if not isinstance(raised, Exception) and not _is_pytests(raised):
+                    raise
                 error = trouble(raised).model_dump()
         return {
             "asked": asked,

@@ -253,6 +253,19 @@ def test_a_call_that_raises_is_written_down(build: Build) -> None:
     assert step["error"]["type"] == "ZeroDivisionError"
 
 
+@pytest.mark.parametrize("give_up", [pytest.fail, pytest.skip])
+def test_a_call_may_be_a_test_that_gives_up(build: Build, give_up: Callable[[str], None]) -> None:
+    with lab_on(build("memory")) as lab:
+        step = lab.call("test_books()", give_up, "eleven statements")
+        assert step["error"]["message"] == "eleven statements"
+        with pytest.raises(KeyboardInterrupt):
+            lab.call("test_books()", interrupted)
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_call_records_the_engines_and_apps_that_it_is_given(build: Build, tmp_path: Path) -> None:
     other = shop.names("memory", tmp_path)
 
