@@ -97,7 +97,7 @@ _CARD = """\
 class BookCard(Out):
     byline: str
     stars: float | None
-    tags: list[TagWord]
+    tags: list[TagOut]
 """
 
 
