@@ -1354,7 +1354,7 @@ test_lists_stay_lean()
 # | message | what happened |
 # | --- | --- |
 # | `InvalidRequestError: The unique() method must be invoked on this Result ...` | `joinedload` of a collection: an author comes once for each book. Say `.unique()`, or take `selectinload` |
-# | `InvalidRequestError: 'Book.tags' is not available due to lazy='raise'` | nobody asked for it in the query; add the option |
+# | `InvalidRequestError: 'Author.books' is not available due to lazy='raise'` | nobody asked for it in the query; add the option |
 # | `ResponseValidationError: Error extracting attribute: InvalidRequestError: ...` | the same, met by `response_model`: a field of the schema is not loaded |
 # | `AssertionError: 11 statements, 2 allowed` | your own budget: the list grew a lazy load |
 #

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
 import contextlib
 import inspect
 import linecache
@@ -85,6 +86,7 @@ def fresh_names() -> dict[str, Any]:
     """An empty namespace that is a module's, as a notebook's is: annotations look there."""
     module = types.ModuleType("rehearsed_lesson")
     sys.modules[module.__name__] = module
+    vars(module)["__builtins__"] = builtins  # where Python looks when it has a warning to give
     return vars(module)
 
 

@@ -9,7 +9,6 @@ from sqlalchemy import Engine
 
 from checks.exercise import Exercise, Seen, Step, expect, mistake, requirement
 from checks.observe.lab import Lab
-from checks.observe.timeline import Timeline
 
 NOBODY = 999_999  # an id that no book and no customer has
 
@@ -123,7 +122,7 @@ class AtomicOrder(Exercise):
     @requirement(1, shows="good")
     def one_transaction(self, seen: Seen) -> None:
         """Stock and order are kept by one and the same commit."""
-        commits = _writing_commits(seen.step("good").timeline)
+        commits = seen.step("good").timeline.commits_keeping()
         expect(
             commits == 1,
             saw=f"The good order needed {_times(commits, 'commit')}.",
@@ -208,7 +207,7 @@ class AtomicOrder(Exercise):
     def two_transactions(self, seen: Seen) -> bool:
         """Everything came out right this time, but stock and order were kept by separate commits.
         Pull the plug between them and one is there without the other. Commit once, at the end."""
-        return _writing_commits(seen.step("good").timeline) > 1
+        return seen.step("good").timeline.commits_keeping() > 1
 
     @mistake(shows="next")
     def the_next_inherits_it(self, seen: Seen) -> bool:
@@ -456,7 +455,7 @@ class SavepointImport(Exercise):
     @requirement(2, shows="failed")
     def one_transaction(self, seen: Seen) -> None:
         """The import is one transaction: when its commit fails, none of it is kept."""
-        commits = _writing_commits(seen.step("mixed").timeline)
+        commits = seen.step("mixed").timeline.commits_keeping()
         expect(
             commits == 1,
             saw=f"The import was kept in {_times(commits, 'commit')}.",
@@ -505,7 +504,7 @@ class SavepointImport(Exercise):
         """Each good row was committed by itself, as the timeline shows. That keeps the good rows,
         but an import that breaks off in the middle has half happened. Use savepoints inside one
         transaction, and commit once, at the end."""
-        return _writing_commits(seen.step("mixed").timeline) > 1
+        return seen.step("mixed").timeline.commits_keeping() > 1
 
     @mistake(shows="mixed", marks=("rollback",))
     def rolled_back_everything(self, seen: Seen) -> bool:
@@ -790,20 +789,6 @@ def _books(lab: Lab, isbns: list[str]) -> list[dict[str, Any]]:
 
 
 # -- what is asked of it -----------------------------------------------------------------------
-def _writing_commits(timeline: Timeline) -> int:
-    """How many commits kept something."""
-    commits, written = 0, set()
-    for event in timeline:
-        if event.kind == "sql" and event["sql"].upper().startswith(("INSERT", "UPDATE", "DELETE")):
-            written.add(event["connection"])
-        elif event.kind == "rollback":
-            written.discard(event["connection"])
-        elif event.kind == "commit" and event["connection"] in written:
-            written.discard(event["connection"])
-            commits += not event["failed"]
-    return commits
-
-
 def _said_yes_before_a_failed_commit(step: Step) -> bool:
     if not 0 < step.status < 400:
         return False

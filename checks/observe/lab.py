@@ -76,6 +76,7 @@ class Lab:
         self.random = random.Random(seed)
         self._stack = ExitStack()
         self._clients: dict[int, TestClient] = {}
+        self._watched: list[Engine | AsyncEngine] = []
         self._portal: Any = None
 
     # -- the learner's things -----------------------------------------------------------------
@@ -85,12 +86,16 @@ class Lab:
 
     @property
     def engines(self) -> list[Engine | AsyncEngine]:
-        """Every engine among the learner's names."""
+        """Every engine among the learner's names, and those that are watched."""
         found: dict[int, Engine | AsyncEngine] = {}
-        for value in self._names.values():
+        for value in (*self._names.values(), *self._watched):
             if isinstance(value, Engine | AsyncEngine):
                 found[id(value)] = value
         return list(found.values())
+
+    def watch(self, engine: Engine | AsyncEngine) -> None:
+        """Have an engine that the exercise itself made in the timelines to come."""
+        self._watched.append(engine)
 
     # -- fresh data ---------------------------------------------------------------------------
     def word(self, length: int = 8) -> str:
@@ -408,6 +413,36 @@ class Lab:
             overrides.clear()
             overrides.update(kept)
 
+    @contextmanager
+    def watching(
+        self, owner: Any, *methods: str, failing: Exception | None = None
+    ) -> Iterator[list[Step]]:
+        """Write down each call of some methods, whoever makes it; they work on, or fail.
+
+        Args:
+            owner: An object, the learner's mailer say; or a class, for all of its objects.
+            methods: The names of the methods.
+            failing: What each call raises instead of doing anything: the mail server is down.
+
+        Yields:
+            The calls so far: `method`, `args` and `value`, the last None where it raised.
+
+        Raises:
+            LearnersError: there is no such method.
+        """
+        calls: list[Step] = []
+        with ExitStack() as stack:
+            for name in methods:
+                real = getattr(owner, name, None)
+                if not callable(real):
+                    missing = f"{type(owner).__name__} has no method {name}()"
+                    raise LearnersError(AttributeError(missing))
+                kept = vars(owner).get(name)  # None: it is the class's, and comes back by itself
+                put_back = (delattr, owner, name) if kept is None else (setattr, owner, name, kept)
+                setattr(owner, name, _watched(real, name, isinstance(owner, type), calls, failing))
+                stack.callback(*put_back)
+            yield calls
+
     @property
     def _dialects(self) -> list[Any]:
         return [engine.dialect for engine in self.engines]
@@ -590,6 +625,28 @@ def _replaced(dialect: Any, **methods: Callable[..., Any]) -> Iterator[None]:
         for name in methods:
             del vars(dialect)[name]
         vars(dialect).update(before)
+
+
+def _watched(
+    real: Callable[..., Any],
+    name: str,
+    with_self: bool,
+    calls: list[Step],
+    failing: Exception | None,
+) -> Callable[..., Any]:
+    """A method that writes down its calls, the object it is called on left out."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        given = [*(args[1:] if with_self else args), *options.values()]
+        made: Step = {"method": name, "args": plain(given), "value": None}
+        calls.append(made)
+        if failing is not None:
+            raise failing
+        value = real(*args, **options)
+        made["value"] = plain(value)
+        return value
+
+    return call
 
 
 @contextmanager

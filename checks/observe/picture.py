@@ -79,6 +79,14 @@ class _Row:
         return _WORDS.get(self.event.kind, ("?", _text(self.event.kind)))[1]
 
     @property
+    def blocks(self) -> str:
+        """Where the event loop was held up; empty where it was not."""
+        if not self.event.detail.get("blocks"):
+            return ""
+        place = _text(self.event.detail.get("where") or "")
+        return f"on the event loop: everybody waits{f', {place}' if place else ''}"
+
+    @property
     def failed(self) -> str:
         refused = self.event.detail.get("failed")
         return _text(refused) if refused else ""
@@ -174,7 +182,7 @@ def _is_marked(event: _Event, marks: Collection[str]) -> bool:
 
 
 def _group_html(group: _Group, marks: Collection[str]) -> str:
-    several = _several(group.events)
+    several = _several(group)
     lines: list[str] = []
     for row in group.rows:
         lines.append(_row_html(row, group, marks, several))
@@ -225,8 +233,9 @@ def _row_html(row: _Row, group: _Group, marks: Collection[str], several: set[str
     cells.append(
         f'<span class="kind"><i aria-hidden="true">{row.sign}</i> {escape(row.word)}{times}</span>'
     )
-    failure = f" <strong>refused: {escape(row.failed)}</strong>" if row.failed else ""
-    if what := _detail_html(row, several) + failure:
+    alarms = [row.blocks, f"refused: {row.failed}" if row.failed else ""]
+    said = "".join(f" <strong>{escape(alarm)}</strong>" for alarm in alarms if alarm)
+    if what := _detail_html(row, several) + said:
         cells.append(f'<span class="what">{what}</span>')
     if facts := _facts(row):
         cells.append(f'<span class="facts">{facts}</span>')
@@ -237,6 +246,8 @@ def _detail_html(row: _Row, several: set[str]) -> str:
     if row.event.kind != "sql":
         return escape(_detail(row, several))
     sql = f"<code>{_sql_html(_sql(row))}</code>"
+    if task := _task(row, several):
+        sql += f" <b>{task}</b>"
     if not row.same:
         params = _params(row.event.detail)
         return f'{sql} <span class="params">with {escape(params)}</span>' if params else sql
@@ -285,7 +296,7 @@ def _group_text(group: _Group, marks: Collection[str], width: int) -> Iterator[s
     if group.requested:
         method, path, status, facts = _heading(group)
         yield f"{method} {path}  {status}  {facts}"
-    several = _several(group.events)
+    several = _several(group)
     lanes = max(1, len(group.lanes))
     for row in group.rows:
         event = row.event
@@ -327,10 +338,14 @@ def _filled(head: str, pieces: Iterable[str], facts: str, width: int) -> Iterato
 def _pieces(row: _Row, several: set[str]) -> Iterator[str]:
     if row.event.kind == "sql":
         yield _sql(row)
+        if task := _task(row, several):
+            yield task
         if not row.same and (params := _params(row.event.detail)):
             yield f"with {params}"
     elif detail := _detail(row, several):
         yield detail
+    if row.blocks:
+        yield row.blocks[:17].upper() + row.blocks[17:]
     if row.failed:
         yield f"REFUSED: {row.failed}"
 
@@ -402,6 +417,12 @@ def _sql(row: _Row) -> str:
     return counted if len(counted) <= _LONGEST_SQL else counted[: _LONGEST_SQL - 1] + "…"
 
 
+def _task(row: _Row, several: set[str]) -> str:
+    """Who sent a statement, where there is more than one task."""
+    number = row.event.detail.get("task")
+    return f"task {_text(number)}" if "task" in several and number is not None else ""
+
+
 def _groups(events: Sequence[_Event]) -> list[_Group]:
     runs = [list(run) for _, run in groupby(events, key=lambda event: event.request)]
     numbers = [run[0].request for run in runs if run[0].request]
@@ -417,13 +438,16 @@ def _repeats(last: _Event, event: _Event) -> bool:
         return True
     if event.kind != "sql" or last.detail.get("failed") or event.detail.get("failed"):
         return False
-    return bool(last.detail.get("sql") == event.detail.get("sql"))
+    same = ("sql", "task", "blocks", "where")
+    return all(last.detail.get(name) == event.detail.get(name) for name in same)
 
 
-def _several(events: Iterable[_Event]) -> set[str]:
-    """Which of sessions and connections there is more than one of, so that they need numbers."""
+def _several(group: _Group) -> set[str]:
+    """What there is more than one of, so that it needs numbers: sessions, connections, tasks."""
     found: dict[str, set[str]] = {"session": set(), "connection": set()}
-    for event in events:
+    if not group.tagged:  # each request is a task, and their numbers say it all
+        found["task"] = set()
+    for event in group.events:
         for name, numbers in found.items():
             if event.detail.get(name) is not None:
                 numbers.add(str(event.detail[name]))

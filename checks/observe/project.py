@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect as inspect_code
 import io
 import logging
 import logging.config
 import os
+import runpy
 import shutil
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import NullPool, create_engine, inspect, text
 
+from checks.environment import variables
 from checks.observe.evidence import plain
 from checks.observe.snapshot import ObstacleError
 from checks.observe.trace import said
@@ -107,20 +111,76 @@ class Project:
         from alembic.script import ScriptDirectory
 
         try:
-            script = ScriptDirectory.from_config(Config(str(self.path / "alembic.ini")))
-            heads = script.get_heads()
-            return [
-                {
-                    "revision": one.revision,
-                    "down": list(one._versioned_down_revisions),
-                    "head": one.revision in heads,
-                    "file": Path(one.path).name,
-                }
-                for one in script.walk_revisions()
-            ]
+            with warnings.catch_warnings(action="ignore"):  # what is wrong, it raises as well
+                script = ScriptDirectory.from_config(Config(str(self.path / "alembic.ini")))
+                heads = script.get_heads()
+                known = list(script.walk_revisions())
         except Exception as raised:
             error = {"type": type(raised).__name__, "message": said(raised)}
             return {"ok": False, "error": error, "printed": ""}
+        return [
+            {
+                "revision": one.revision,
+                "down": list(one._versioned_down_revisions),
+                "head": one.revision in heads,
+                "file": Path(one.path).name,
+            }
+            for one in known
+        ]
+
+    # -- tests --------------------------------------------------------------------------------
+    def run_tests(self, file: str) -> list[Outcome]:
+        """Call the test functions of a file as pytest would; a web page has no pytest.
+
+        Args:
+            file: The file, relative to the project.
+
+        Returns:
+            An outcome for each, in order, with its `name`; one named after the file where that
+            cannot be loaded. The one fixture is `tmp_path`. Who skips has not failed.
+        """
+        sys.path.insert(0, str((self.path / file).parent))  # as pytest does; put back on leaving
+        loaded: dict[str, Any] = {}
+        outcome = self._tried(file, lambda: loaded.update(runpy.run_path(file)))
+        if not outcome["ok"]:
+            return [outcome]
+        tests = {
+            name: test
+            for name, test in loaded.items()
+            if name.startswith("test") and inspect_code.isfunction(test)
+        }
+        return [self._tried(name, partial(self._call_test, test)) for name, test in tests.items()]
+
+    def _call_test(self, test: Callable[..., Any]) -> None:
+        asked = [
+            name
+            for name, one in inspect_code.signature(test).parameters.items()
+            if one.default is one.empty
+        ]
+        if unknown := [name for name in asked if name != "tmp_path"]:
+            raise LookupError(f"there is no fixture {unknown[0]!r} here, only tmp_path")
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            result = test(**dict.fromkeys(asked, Path(folder)))
+            if inspect_code.iscoroutine(result):
+                self._run(lambda: result)
+
+    def _tried(self, name: str, act: Callable[[], object]) -> Outcome:
+        printed = io.StringIO()
+        error = None
+        try:
+            with (
+                redirect_stdout(printed),
+                redirect_stderr(printed),
+                _alembic_prints_where_all_do(),
+                warnings.catch_warnings(action="ignore"),
+            ):
+                act()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # pytest's own, fail() and skip(), are no Exceptions
+            if type(raised).__name__ != "Skipped":
+                error = {"type": type(raised).__name__, "message": said(raised)}
+        return {"name": name, "ok": error is None, "error": error, "printed": printed.getvalue()}
 
     # -- the database -------------------------------------------------------------------------
     def schema(self) -> dict[str, Any]:
@@ -197,11 +257,11 @@ class Project:
             shutil.copytree(own, self.path, ignore=_LEFT_BEHIND)
             for settings in (*self.path.glob("*.ini"), *self.path.glob("*.toml")):
                 _replace_in(settings, str(own), str(self.path))  # where the migrations are
-            self._stack.enter_context(_modules_anew(own, self.path))
+            self._stack.enter_context(modules_anew(own, self.path))
             self._stack.enter_context(chdir(self.path))
-            self._stack.enter_context(_variables(self._environment))
-            self._stack.enter_context(_logging_untouched())
-            self._stack.enter_context(_asyncio_run_by(self._run))
+            self._stack.enter_context(variables(**self._environment))
+            self._stack.enter_context(logging_untouched())
+            self._stack.enter_context(asyncio_run_by(self._run))
         except BaseException:
             self._stack.close()
             raise
@@ -217,14 +277,15 @@ def _replace_in(path: Path, old: str, new: str) -> None:
 
 
 @contextmanager
-def _modules_anew(own: Path, copy: Path) -> Iterator[None]:
+def modules_anew(own: Path, copy: Path) -> Iterator[None]:
     """Modules of the learner's folder come from the copy meanwhile, and are theirs again after."""
 
     def of(folder: Path) -> dict[str, Any]:
+        within = str(folder) + os.sep  # there are thousands of modules, so no Path for each
         return {
             name: module
             for name, module in list(sys.modules.items())
-            if (file := getattr(module, "__file__", None)) and folder in Path(file).parents
+            if any(place.startswith(within) for place in _places(module))
         }
 
     kept, path, bytecode = of(own), list(sys.path), sys.dont_write_bytecode
@@ -244,22 +305,32 @@ def _modules_anew(own: Path, copy: Path) -> Iterator[None]:
         importlib.invalidate_caches()
 
 
+def _places(module: Any) -> list[str]:
+    """Where a module comes from; a package without an `__init__.py` has no file, but a path."""
+    held = getattr(module, "__dict__", {})  # some modules answer to every name
+    named = (held.get("__file__"), *(held.get("__path__") or ()))
+    return [one for one in named if isinstance(one, str)]
+
+
 @contextmanager
-def _variables(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+def _alembic_prints_where_all_do() -> Iterator[None]:
+    """Alembic prints to what was standard output when it was imported, unless told otherwise."""
+    from alembic import config as home
+
+    class_: Any = home.Config
+
+    def print_stdout(config: Any, text: str, *values: Any) -> None:
+        print(text % values if values else text)
+
+    real, class_.print_stdout = class_.print_stdout, print_stdout
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        class_.print_stdout = real
 
 
 @contextmanager
-def _logging_untouched() -> Iterator[None]:
+def logging_untouched() -> Iterator[None]:
     """An `env.py` sets up the whole process's logging; not from in here."""
     real = logging.config.fileConfig
     level = logging.getLogger("alembic").level
@@ -273,7 +344,7 @@ def _logging_untouched() -> Iterator[None]:
 
 
 @contextmanager
-def _asyncio_run_by(run: Callable[[Callable[[], Any]], Any]) -> Iterator[None]:
+def asyncio_run_by(run: Callable[[Callable[[], Any]], Any]) -> Iterator[None]:
     """`asyncio.run` refuses where a loop is running, as one always is in a notebook."""
     real = asyncio.run
     asyncio.run = lambda main, **options: run(lambda: main)

@@ -16,11 +16,13 @@ KINDS = (
     "session_open",  # session; reopened=True when a closed session was used again
     "checkout",  # connection
     "begin",  # connection; sql where the engine spells it out, such as BEGIN IMMEDIATE
-    "sql",  # sql, params, many, ms, rows, connection; failed where the database refused it
+    "sql",  # sql, params, many, ms, rows, connection; failed where the database refused it; task
+    # where the driver is async: which asyncio task sent it, counted from 1; blocks=True and where,
+    # if the driver is sync and the event loop stood still meanwhile
     "savepoint",  # connection, name
     "release",  # connection, name
     "rollback_to",  # connection, name
-    "commit",  # connection; failed where the database refused it
+    "commit",  # connection; failed where the database refused it; blocks and where, as with sql
     "rollback",  # connection
     "error",  # type, message, where: an exception that the app did not handle
     "response",  # status: the first byte has left
@@ -139,10 +141,40 @@ class Timeline(Sequence[Event]):
         """How many commits the database accepted."""
         return sum(e.kind == "commit" and not e["failed"] for e in self._events)
 
+    def commits_keeping(self, *verbs: str) -> int:
+        """How many commits kept something that was written by statements with these verbs.
+
+        Args:
+            verbs: `INSERT`, `UPDATE` or `DELETE`; all three where none is named.
+        """
+        wanted = verbs or ("INSERT", "UPDATE", "DELETE")
+        commits, written = 0, set()
+        for event in self._events:
+            if event.kind == "sql" and event["sql"].upper().startswith(wanted):
+                written.add(event["connection"])
+            elif event.kind == "rollback":
+                written.discard(event["connection"])
+            elif event.kind == "commit" and event["connection"] in written:
+                written.discard(event["connection"])
+                commits += not event["failed"]
+        return commits
+
     @property
     def rollbacks(self) -> int:
         """How many transactions were rolled back."""
         return sum(e.kind == "rollback" for e in self._events)
+
+    @property
+    def blocking(self) -> list[str]:
+        """What a sync engine sent on the event loop's own thread, COMMIT included.
+
+        While the database was at it, that process served nobody else.
+        """
+        return [
+            event.detail.get("sql", "COMMIT")
+            for event in self._events
+            if event.detail.get("blocks")
+        ]
 
     @property
     def checked_out(self) -> int:

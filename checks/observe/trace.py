@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import linecache
 import math
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -110,11 +112,12 @@ class Recorder:
         self.timeline = Timeline(
             clock=lambda: (time.perf_counter() - started) * 1000, serving=self._number_served
         )
-        self._requests, self._session_numbers = count(1), count(1)
+        self._requests, self._session_numbers, self._task_numbers = count(1), count(1), count(1)
         self._connections: dict[int, tuple[int, object]] = {}
         self._out: dict[int, int] = {}
         self._sessions: WeakKeyDictionary[Session, int] = WeakKeyDictionary()
         self._closed: WeakKeyDictionary[Session, bool] = WeakKeyDictionary()
+        self._tasks: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         self._live = True
         try:
             for engine in self._engines:
@@ -180,7 +183,7 @@ class Recorder:
             self._undo.append(remove)
 
         on("begin", self._begun)
-        on("commit", lambda conn: self._add("commit", connection=self._number(conn)))
+        on("commit", self._committed)
         on("rollback", lambda conn: self._add("rollback", connection=self._number(conn)))
         on("checkout", self._taken)
         on("checkin", self._given_back)
@@ -222,6 +225,20 @@ class Recorder:
             return last
         return self._add("begin", connection=number, sql=sql)
 
+    def _committed(self, conn: Connection) -> None:
+        self._add("commit", connection=self._number(conn), **self._blocking(conn))
+
+    def _blocking(self, conn: Connection) -> dict[str, Any]:
+        """What there is to add where the event loop stands still until the database answers.
+
+        That is so when a sync engine is used on the loop's own thread. Only of requests: what a
+        notebook's cell sends itself, it sends on the notebook's loop, and nobody minds.
+        """
+        on_a_loop = asyncio._get_running_loop() is not None
+        if not on_a_loop or conn.dialect.is_async or not self._number_served():
+            return {}
+        return {"blocks": True, "where": _sent_from()}
+
     def _before_sql(
         self,
         conn: Connection,
@@ -260,7 +277,21 @@ class Recorder:
             connection=number,
             ms=None,
             rows=None,
+            **self._sent_by(conn),
+            **self._blocking(conn),
         )
+
+    def _sent_by(self, conn: Connection) -> dict[str, Any]:
+        """The number of the task that is running, as a detail; none with a sync driver."""
+        task = None
+        if conn.dialect.is_async:
+            with suppress(RuntimeError):  # no loop here: the driver will have its say on that
+                task = asyncio.current_task()
+        if task is None:
+            return {}
+        if task not in self._tasks:
+            self._tasks[task] = next(self._task_numbers)
+        return {"task": self._tasks[task]}
 
     def _after_sql(
         self,
@@ -739,7 +770,19 @@ def where(error: BaseException) -> str | None:
         if is_learners(name):
             found = (name, walk.tb_lineno)
         walk = walk.tb_next
-    if found is None:
-        return None
-    line = linecache.getline(*found).strip()
-    return f"line {found[1]}: {line}" if line else f"line {found[1]} of {Path(found[0]).name}"
+    return _place(*found) if found else None
+
+
+def _sent_from() -> str | None:
+    """The learner's own line that is nearest to whoever asks, or None."""
+    frame = sys._getframe(1)
+    while frame and not is_learners(frame.f_code.co_filename):
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return _place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _place(name: str, number: int) -> str:
+    line = linecache.getline(name, number).strip()
+    return f"line {number}: {line}" if line else f"line {number} of {Path(name).name}"

@@ -28,6 +28,7 @@ LAYERS = (
         "setup",
         "kernels",
         "servers",
+        "shell",
     },
     {"judge", "journal", "lessons", "answers", "cells"},
     {"show", "charts", "workspace", "certificate"},

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text
 
 from checks.observe.lab import Lab, LearnersError
 from checks.observe.snapshot import ObstacleError
@@ -148,6 +148,51 @@ def test_a_dependency_that_raises(build: Build) -> None:
         with lab.raises_in("get_db"):
             assert lab.request("GET", "/books")["status"] == 500
         assert lab.request("GET", "/books")["status"] == 200
+
+
+class Mailer:
+    """Something of the learner's that a check looks over the shoulder of."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def send(self, to: str, body: str = "") -> int:
+        self.sent.append(to)
+        return len(self.sent)
+
+
+def test_calls_are_written_down_whoever_makes_them() -> None:
+    mailer = Mailer()
+    with lab_on({"mailer": mailer}) as lab, lab.watching(lab["mailer"], "send") as calls:
+        mailer.send("ada", body="Welcome")
+        Mailer().send("bob")
+    assert calls == [{"method": "send", "args": ["ada", "Welcome"], "value": 1}]
+    assert vars(mailer) == {"sent": ["ada"]}
+
+
+def test_calls_on_any_object_of_a_class_are_written_down() -> None:
+    before = Mailer.send
+    with lab_on({}) as lab, lab.watching(Mailer, "send") as calls:
+        Mailer().send("ada")
+        Mailer().send("bob")
+    assert [one["args"] for one in calls] == [["ada"], ["bob"]]
+    assert Mailer.send is before
+
+
+def test_a_method_that_fails_does_nothing_and_is_written_down() -> None:
+    mailer = Mailer()
+    down = ConnectionError("the mail server is down")
+    with lab_on({}) as lab, lab.watching(mailer, "send", failing=down) as calls:
+        with pytest.raises(ConnectionError):
+            mailer.send("ada")
+        assert calls == [{"method": "send", "args": ["ada"], "value": None}]
+    assert mailer.send("bob") == 1
+
+
+def test_watching_a_method_that_is_missing_is_the_learners_error() -> None:
+    missing = pytest.raises(LearnersError, match=r"no method post\(\)")
+    with lab_on({}) as lab, missing, lab.watching(Mailer(), "post"):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -303,3 +348,16 @@ def test_rows_of_a_table_that_is_missing_are_the_learners_error(build: Build) ->
 
 def test_random_data_follows_the_seed() -> None:
     assert Lab({}, (), 5).word() == Lab({}, (), 5).word() != Lab({}, (), 6).word()
+
+
+def test_an_engine_of_the_exercises_own_is_watched() -> None:
+    own = create_engine("sqlite://")
+
+    def ask() -> None:
+        with own.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    with Lab({}, (), 1) as lab:
+        lab.watch(own)
+        step = lab.call("ask()", ask)
+    assert "sql" in [one["kind"] for one in step["timeline"]]

@@ -142,3 +142,62 @@ def test_nothing_of_the_learners_changes(shop: Path, monkeypatch: pytest.MonkeyP
     assert "SHOP_URL" not in os.environ
     assert Path.cwd() == shop.parent
     del sys.modules["shopmodels"]
+
+
+TESTS = """
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from shopmodels import Base
+
+def test_it_is_up_to_date(tmp_path):
+    config = Config("alembic.ini")
+    command.upgrade(config, "head")
+    command.check(config)
+    (tmp_path / "note").write_text("mine")
+
+async def test_later():
+    assert Base.metadata.tables.keys() == {"films"}
+
+def test_it_is_exact(tmp_path: Path, precision=2):
+    assert not list(tmp_path.iterdir())
+
+def test_of_what_is_not_here(client):
+    pass
+
+def helper():
+    raise RuntimeError
+"""
+
+
+def test_tests_are_called_as_pytest_would(shop: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (shop / "test_shop.py").write_text(TESTS, encoding="utf-8")
+    with lab() as here, here.project("shop") as project:
+        outcomes = {one["name"]: one for one in project.run_tests("test_shop.py")}
+    assert {name: one["ok"] for name, one in outcomes.items()} == {
+        "test_it_is_up_to_date": True,
+        "test_later": False,
+        "test_it_is_exact": True,
+        "test_of_what_is_not_here": False,
+    }
+    assert "No new upgrade" in outcomes["test_it_is_up_to_date"]["printed"]
+    assert capfd.readouterr() == ("", "")
+    assert outcomes["test_later"]["error"]["type"] == "AssertionError"
+    assert "client" in outcomes["test_of_what_is_not_here"]["error"]["message"]
+    assert not (shop / "bookshop.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "ok"),
+    [
+        ("def test_it(): pytest.skip('not today')", True),
+        ("def test_it(): pytest.fail('no')", False),
+        ("def test_it(: pass", False),
+        ("raise SystemExit", False),
+    ],
+)
+def test_a_test_ends_in_many_ways(shop: Path, text: str, ok: bool) -> None:
+    (shop / "test_shop.py").write_text(f"import pytest\n{text}\n", encoding="utf-8")
+    with lab() as here, here.project("shop") as project:
+        assert [one["ok"] for one in project.run_tests("test_shop.py")] == [ok]

@@ -130,6 +130,20 @@ def test_what_cannot_be_read_is_shown_where_it_stops(progress: Path) -> None:
     assert said["traceback"].splitlines()[:2] == ["  Line 2:", "    b = (2"]
 
 
+def test_a_coroutine_that_nobody_awaits_is_warned_of(progress: Path) -> None:
+    cell = """
+import warnings
+async def forgotten(): ...
+def call_it(): forgotten()
+with warnings.catch_warnings(record=True) as heard:
+    warnings.simplefilter("always")
+    call_it()
+[str(one.message) for one in heard]
+"""
+    said = ran(progress, cell)
+    assert said[-1]["data"]["text/plain"] == "[\"coroutine 'forgotten' was never awaited\"]"
+
+
 def test_the_cause_of_an_exception_is_told_as_well(progress: Path) -> None:
     (said,) = ran(
         progress, "try:\n    1/0\nexcept ZeroDivisionError as e:\n    raise KeyError from e"

@@ -74,6 +74,21 @@ def test_a_refused_commit_does_not_count() -> None:
     assert (seen.commits, seen.rollbacks) == (1, 2)
 
 
+def test_commits_that_kept_something() -> None:
+    def event(kind: str, sql: str = "", connection: int = 1) -> tuple[str, dict[str, Any]]:
+        return kind, {"connection": connection} | ({"sql": sql} if sql else {})
+
+    found = timeline(
+        *(event("sql", "SELECT 1"), event("commit")),
+        *(event("sql", "INSERT INTO a VALUES (1)"), event("rollback"), event("commit")),
+        *(event("sql", "INSERT INTO a VALUES (1)"), event("commit", connection=2)),
+        *(event("commit"), event("sql", "update a SET b = 1"), event("commit")),
+        *(event("sql", "DELETE FROM a"), ("commit", {"connection": 1, "failed": "no"})),
+    )
+    assert found.commits_keeping() == 2
+    assert found.commits_keeping("INSERT") == 1
+
+
 def test_connections_held() -> None:
     out, back = [("checkout", {"connection": n}) for n in (1, 2)], ("checkin", {"connection": 1})
     assert timeline(*out, back).checked_out == 1

@@ -93,6 +93,69 @@ def ask(app: ASGIApp, *paths: str) -> list[int]:
     return asyncio.run(all_of_them())
 
 
+# -- what holds up the event loop ------------------------------------------------------------------
+def test_a_sync_engine_on_the_event_loop_holds_it_up(engine: Engine) -> None:
+    app = FastAPI()
+
+    def ask_for_books() -> int:
+        with engine.begin() as connection:
+            return connection.scalar(select(func.count()).select_from(Book)) or 0
+
+    @app.get("/loop")
+    async def on_the_loop() -> int:
+        return ask_for_books()
+
+    @app.get("/thread")
+    def in_a_thread() -> int:
+        return ask_for_books()
+
+    @app.get("/handed-over")
+    async def handed_over() -> int:
+        return await asyncio.to_thread(ask_for_books)
+
+    with trace(app, engine) as seen:
+        assert ask(app, "/loop", "/thread", "/handed-over") == [200, 200, 200]
+        assert TestClient(app).get("/loop").is_success
+    assert seen.blocking == ["SELECT count(*) AS count_1 FROM book", "COMMIT"] * 2
+    assert {one.request for one in seen if one["blocks"]} == {1, 4}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_awaited_or_done_in_a_thread_holds_up_nobody(tmp_path: Path, kind: str) -> None:
+    names = shop.names(kind, tmp_path)
+    with trace(names["app"], names["engine"]) as seen:
+        assert TestClient(names["app"]).post("/books", json={"title": "Persuasion"}).is_success
+    assert seen.blocking == []
+
+
+def test_what_a_cell_sends_itself_is_no_requests_trouble(engine: Engine) -> None:
+    async def cell() -> None:
+        with engine.begin() as connection:
+            connection.execute(select(Book.id))
+
+    with trace(engine) as seen:
+        asyncio.run(cell())
+    assert seen.commits == 1
+    assert seen.blocking == []
+
+
+def test_it_says_which_line_of_a_notebook_holds_up_the_loop(engine: Engine) -> None:
+    names: dict[str, Any] = {"engine": engine, "select": select, "Book": Book}
+    source = (
+        "def count():\n    with engine.connect() as c:\n        return c.scalar(select(Book.id))\n"
+    )
+    exec(compile(source, "<ipython-input-3-abcdef>", "exec"), names)
+    app = FastAPI()
+
+    @app.get("/loop")
+    async def on_the_loop() -> int:
+        return int(names["count"]())
+
+    with trace(app, engine) as seen:
+        TestClient(app).get("/loop")
+    assert seen.of("sql")[0]["where"].startswith("line 3")
+
+
 # -- a request's life, on every kind of engine -----------------------------------------------------
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_writing_request_in_order(tmp_path: Path, kind: str) -> None:
@@ -330,6 +393,38 @@ def test_an_async_result_read_in_parts(tmp_path: Path) -> None:
     assert [len(part) for part in without] == [4, 4, 2]
     assert seen.of("sql")[0]["rows"] == 10
     assert seen.selects
+
+
+def test_statements_say_which_task_sent_them(tmp_path: Path) -> None:
+    async def ask(session: AsyncSession, number: int) -> None:
+        await session.scalar(text("SELECT :number"), {"number": number})
+
+    async def one_session_two_tasks() -> Timeline:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}")
+        with trace(engine) as seen:
+            async with AsyncSession(engine) as session:
+                await ask(session, 1)
+                await asyncio.gather(ask(session, 2), ask(session, 3))
+                await ask(session, 4)
+        await engine.dispose()
+        return seen
+
+    seen = asyncio.run(one_session_two_tasks())
+    sent = {event["params"]["number"]: event["task"] for event in seen.of("sql")}
+    assert sent[1] == sent[4]
+    assert len(set(sent.values())) == 3
+    assert "SELECT ?  task 2  with number=2" in str(seen)
+    assert "<b>task 3</b>" in seen._repr_html_()
+
+
+def test_a_sync_driver_has_no_tasks_to_tell_of(engine: Engine) -> None:
+    async def ask() -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    with trace(engine) as seen:
+        asyncio.run(ask())
+    assert "task" not in seen.of("sql")[0].detail
 
 
 def test_results_and_sessions_are_not_kept_alive(engine: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from checks import filecells
 from checks.website import prose
 from checks.website.lesson import Content, needs
 from checks.website.lessonpage import front_matter
@@ -21,6 +22,7 @@ class Recipe:
         code: What ran, with the imports that stand further up in the lesson.
         stands_on: Names of the lesson that it uses, as models.
         saying: The prose above it in the lesson.
+        file: The file of a project that it is, as `migrations/env.py`; None for the others.
     """
 
     content: Content
@@ -28,6 +30,7 @@ class Recipe:
     code: str
     stands_on: tuple[str, ...]
     saying: str
+    file: str | None = None
 
 
 def find(content: Content) -> list[Recipe]:
@@ -38,6 +41,10 @@ def find(content: Content) -> list[Recipe]:
     for cell in content.cells:
         if cell.role == "prose":
             saying = cell.shipped
+        elif "recipe" in cell.tags and (written := filecells.parse(cell.solved)):
+            _, _, inside = written.path.partition("/")
+            below = _below_heading(saying)
+            found.append(Recipe(content, cell.id, written.text, (), below, inside))
         elif "recipe" in cell.tags:
             needed = needs(cell.solved, before)
             code = "\n".join([*needed.imports, cell.solved])
@@ -72,9 +79,9 @@ def page(contents: Iterable[Content], drawn: dict[str, dict[str, Drawn]]) -> str
                 recipe.saying,
                 f"From [lesson {lesson.number}](lessons/{lesson.name}.md#cell-{recipe.cell}). "
                 + _standing(recipe),
-                prose.fence(recipe.code, title=f"{lesson.slug}.py"),
+                prose.fence(recipe.code, title=recipe.file or f"{lesson.slug}.py"),
             ]
-            if shown.html:
+            if shown.html and not recipe.file:
                 blocks.append(
                     f'<div class="de-output"><p class="de-soft">Run, it says:</p>{shown.html}</div>'
                 )
@@ -82,6 +89,8 @@ def page(contents: Iterable[Content], drawn: dict[str, dict[str, Drawn]]) -> str
 
 
 def _standing(recipe: Recipe) -> str:
+    if recipe.file:
+        return f"It is the file `{recipe.file}` of a project, and stands on that project's modules."
     if not recipe.stands_on:
         return "It is whole: a file of its own."
     named = ", ".join(f"`{name}`" for name in recipe.stands_on)

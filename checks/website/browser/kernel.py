@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import builtins
 import inspect
 import io
 import linecache
@@ -59,7 +60,8 @@ class Kernel:
         module = types.ModuleType("__main__")  # a module's, as annotations look there
         sys.modules["__main__"] = module
         self.names: dict[str, Any] = vars(module)
-        self.names.update(In=[""], display=self._display)
+        # Python looks for the builtins there when it has a warning to give.
+        self.names.update(__builtins__=builtins, In=[""], display=self._display)
         self._cells.forget()
 
     def remember(self, record: Record) -> None:
