@@ -405,8 +405,8 @@ class Hidden(Exercise):
 
     def observe(self, lab: Lab) -> dict[str, Any]:
         stock = _stock(lab)
-        # The card of a pass shows the first step. SQLAlchemy loads two collections in an order of its
-        # own, which differs from process to process; of an empty page it loads none.
+        # The card of a pass shows the first step. SQLAlchemy loads two collections in an order of
+        # its own, which differs from process to process; of an empty page it loads none.
         return {
             "stock": stock,
             "beyond": lab.request("GET", "/books?offset=1000"),
