@@ -60,6 +60,11 @@ _asked = count(1)  # plans, in this process
 _GIVEN_UP = 3.0  # seconds after which it is not waited for any more
 
 
+def _is_pytests(error: BaseException) -> bool:
+    """Whether it is what `pytest.fail()` or `pytest.skip()` raise, which is no `Exception`."""
+    return any(kind.__module__.startswith("_pytest.") for kind in type(error).__mro__)
+
+
 class LearnersError(Exception):
     """Carries an exception of the learner's code out of `observe`."""
 
@@ -260,16 +265,22 @@ class Lab:
     def call(self, asked: str, function: Callable[..., Any], *args: Any, **options: Any) -> Step:
         """Call the learner's function; write down its value or its exception, and the timeline.
 
-        A coroutine is awaited. `asked` names the call in cards: `get_db()`.
+        A coroutine is awaited. `asked` names the call in cards: `get_db()`. Engines and apps that
+        the function is given are recorded, too. It may be a test: `pytest.fail()` is an exception
+        like others here.
         """
         value, error = None, None
-        with Recorder(*self.engines) as timeline, self._noting_on(timeline):
+        given = [one for one in args if isinstance(one, Engine | AsyncEngine | Starlette)]
+        recorder = Recorder(*self.engines, *given)
+        with recorder as timeline, self._noting_on(timeline):
             try:
                 value = function(*args, **options)
                 if asyncio.iscoroutine(value):
                     coroutine = value
                     value = self.run(lambda: coroutine)
-            except Exception as raised:
+            except BaseException as raised:
+                if not isinstance(raised, Exception) and not _is_pytests(raised):
+                    raise
                 error = trouble(raised).model_dump()
         return {
             "asked": asked,

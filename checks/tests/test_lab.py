@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import create_engine, text
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, create_engine, text
 
 from checks.observe.lab import Lab, LearnersError
 from checks.observe.snapshot import ObstacleError
@@ -315,6 +316,36 @@ def test_a_call_that_raises_is_written_down(build: Build) -> None:
     with lab_on(build("memory")) as lab:
         step = lab.call("divide()", lambda: 1 // 0)
     assert step["error"]["type"] == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize("give_up", [pytest.fail, pytest.skip])
+def test_a_call_may_be_a_test_that_gives_up(build: Build, give_up: Callable[[str], None]) -> None:
+    with lab_on(build("memory")) as lab:
+        step = lab.call("test_books()", give_up, "eleven statements")
+        assert step["error"]["message"] == "eleven statements"
+        with pytest.raises(KeyboardInterrupt):
+            lab.call("test_books()", interrupted)
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_call_records_the_engines_and_apps_that_it_is_given(build: Build, tmp_path: Path) -> None:
+    other = shop.names("memory", tmp_path)
+
+    def ask(app: FastAPI, engine: Engine) -> None:
+        TestClient(app).get("/books/1")
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 17"))
+
+    with lab_on(build("memory")) as lab:
+        step = lab.call("ask(app, engine)", ask, other["app"], other["engine"])
+    sent = [one["detail"]["sql"] for one in step["timeline"] if one["kind"] == "sql"]
+    assert sent[-1] == "SELECT 17"
+    assert [one["detail"]["path"] for one in step["timeline"] if one["kind"] == "request"] == [
+        "/books/1"
+    ]
 
 
 def test_a_lifespan_that_raises_is_the_learners_error() -> None:
