@@ -386,7 +386,9 @@ def _detail(row: _Row, several: set[str]) -> str:
             return _text(detail.get("name"))
         case "chunk":
             size = _count(sum(_number(one.detail.get("size")) for one in row.events), "byte")
-            return f"× {len(row.events)}, {size}" if row.same else size
+            said = f"× {len(row.events)}, {size}" if row.same else size
+            read = _number(detail.get("read"))
+            return f"{said}, the first after {_count(read, 'row')}" if read else said
         case "body":  # the end of a stream has none
             last = _number(detail.get("size"))
             return _count(last, "byte") if last else ""

@@ -18,7 +18,8 @@ KINDS = (
     "begin",  # connection; sql where the engine spells it out, such as BEGIN IMMEDIATE
     "sql",  # sql, params, many, ms, rows, connection; failed where the database refused it; task
     # where the driver is async: which asyncio task sent it, counted from 1; blocks=True and where,
-    # if the driver is sync and the event loop stood still meanwhile
+    # if the driver is sync and the event loop stood still meanwhile; streamed=True where the rows
+    # were asked for in parts
     "savepoint",  # connection, name
     "release",  # connection, name
     "rollback_to",  # connection, name
@@ -26,7 +27,7 @@ KINDS = (
     "rollback",  # connection
     "error",  # type, message, where: an exception that the app did not handle
     "response",  # status: the first byte has left
-    "chunk",  # size: a part of a streamed body
+    "chunk",  # size: a part of a streamed body; read: rows that the request had fetched by then
     "body",  # size: the last byte has left
     "checkin",  # connection
     "session_close",  # session

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial, wraps
 from itertools import count
@@ -73,6 +73,12 @@ class _Request:
 
     number: int
     error: BaseException | None = None  # the last one written down, so that it is so only once
+    sent: list[Event] = field(default_factory=list)  # its statements, whose rows are counted
+
+    @property
+    def rows_read(self) -> int:
+        """Rows fetched so far, by all its SELECTs."""
+        return sum(one["rows"] or 0 for one in self.sent)
 
 
 # What is being served here, by the key of each recorder that watches.
@@ -269,7 +275,8 @@ class Recorder:
         own = context is None or context.is_text
         withheld = own and bool(_SECRET.search(statement))
         shown = [_shown(one, withheld) for one in sets[:_MOST_SETS]]
-        return self._add(
+        streamed = context is not None and context.execution_options.get("stream_results")
+        recorded = self._add(
             "sql",
             sql=one_line(statement),
             params=shown if many else (shown[0] if shown else {}),
@@ -280,6 +287,11 @@ class Recorder:
             **self._sent_by(conn),
             **self._blocking(conn),
         )
+        if streamed:
+            recorded.detail["streamed"] = True
+        if request := _serving.get().get(self.key):
+            request.sent.append(recorded)
+        return recorded
 
     def _sent_by(self, conn: Connection) -> dict[str, Any]:
         """The number of the task that is running, as a detail; none with a sync driver."""
@@ -356,7 +368,7 @@ class Recorder:
             if not message.get("more_body"):
                 self._add("body", request, size=size)
             elif size:
-                self._add("chunk", request, size=size)
+                self._add("chunk", request, size=size, read=request.rows_read)
 
     def app_failed(self, error: Exception) -> None:
         """The app let an exception out; it may pass here several times."""

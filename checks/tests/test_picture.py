@@ -191,6 +191,7 @@ def test_lines_break_alike_however_long_things_took() -> None:
     [
         (("chunk", {"size": 5}), "chunk           5 bytes"),
         (("chunk", {"size": 1}), "chunk           1 byte"),
+        (("chunk", {"size": 5, "read": 1}), "chunk           5 bytes, the first after 1 row"),
         (("body", {"size": 0}), "body sent"),
         (("begin", {"sql": "BEGIN IMMEDIATE"}), "begin           BEGIN IMMEDIATE"),
         (("begin", {"sql": "BEGIN"}), "begin"),

@@ -598,6 +598,33 @@ def test_a_streaming_response_holds_its_connection(engine: Engine) -> None:
     assert {one.request for one in seen} == {1}
 
 
+@pytest.mark.parametrize(
+    ("parts", "read", "streamed"),
+    [(None, [5, 5, 5, 5, 5], None), (2, [2, 2, 4, 4, 5], True)],
+)
+def test_a_chunk_tells_how_many_rows_had_been_read(
+    engine: Engine, parts: int | None, read: list[int], streamed: bool | None
+) -> None:
+    app = FastAPI()
+    with Session(engine) as session, session.begin():
+        session.add_all(Book(title=title) for title in "ABCD")
+
+    @app.get("/export")
+    def export() -> StreamingResponse:
+        def lines() -> Iterator[str]:
+            options = {"yield_per": parts} if parts else {}
+            with Session(engine) as session:
+                for book in session.scalars(select(Book), execution_options=options):
+                    yield f"{book.title}\n"
+
+        return StreamingResponse(lines())
+
+    with trace(app, engine) as seen:
+        TestClient(app).get("/export")
+    assert [one["read"] for one in seen.of("chunk")] == read
+    assert [one["streamed"] for one in seen.of("sql")] == [streamed]
+
+
 def test_a_background_task_comes_after_the_body(engine: Engine) -> None:
     app = FastAPI()
 
