@@ -199,26 +199,33 @@ seen
 #
 # ## Two at once
 #
-# Now two requests arrive together. The first wants 200 ms of the database, the second only 50.
-#
+# Now one request arrives that wants 400 ms of the database, and a moment later one that wants only 50.
+
+
+# %%
+async def a_moment_later(path: str) -> None:
+    await asyncio.sleep(0.1)
+    await client.get(path)
+
+
+# %% [markdown]
 # **Predict.** Which of them is answered first, by `/async` and by `/mix`?
 
 # %% tags=["recorded"]
 with trace(shop, async_engine) as seen:
-    await asyncio.gather(client.get("/async?ms=200"), client.get("/async?ms=50"))
+    await asyncio.gather(client.get("/async?ms=400"), a_moment_later("/async?ms=50"))
 
 seen
 
 # %% tags=["recorded"]
 with trace(shop, engine) as seen:
-    await asyncio.gather(client.get("/mix?ms=200"), client.get("/mix?ms=50"))
+    await asyncio.gather(client.get("/mix?ms=400"), a_moment_later("/mix?ms=50"))
 
 seen
 
 # %% [markdown]
-# With `/async` both queries are on their way before either is answered, and the short one overtakes the long one. With
-# `/mix` the second request does not even *begin* before the first is over. It was there all along. Nobody had the time
-# to take it in.
+# With `/async` the second query is sent while the first is still under way, and overtakes it. With `/mix` the second
+# request does not even *begin* before the first is over. It was there all along. Nobody had the time to take it in.
 
 # %% [markdown]
 # # 2. The heartbeat
