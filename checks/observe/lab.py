@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
+import sqlite3
 import string
 import threading
 from collections import deque
@@ -15,7 +17,16 @@ from typing import Any, Self, TypeVar
 
 import anyio.from_thread
 import httpx
-from sqlalchemy import Connection, Engine, Executable, NullPool, create_engine, event, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    NullPool,
+    QueuePool,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
@@ -40,6 +51,8 @@ _HEADERS = (
     "allow",
 )
 _LONGEST_BODY = 20_000  # characters of a response that is not JSON
+_LOCK_WAIT = 200  # milliseconds for a lock of SQLite's: whoever leaks one is not waited out
+_RACE_WAIT = 20  # the same in a race, where the second is known to have to give way
 _WAITS = 1.0  # seconds after which a request counts as waiting for the one that it interrupted
 _GIVEN_UP = 3.0  # seconds after which it is not waited for any more
 
@@ -73,6 +86,7 @@ class Lab:
         self._clients: dict[int, TestClient] = {}
         self._watched: list[Engine | AsyncEngine] = []
         self._portal: Any = None
+        self._recording: Timeline | None = None
 
     # -- the learner's things -----------------------------------------------------------------
     def __getitem__(self, name: str) -> Any:
@@ -116,7 +130,7 @@ class Lab:
         """
         target = self._names[app] if isinstance(app, str) else app
         client = self._client(target)
-        with Recorder(target, *self.engines) as timeline:
+        with Recorder(target, *self.engines) as timeline, self._noting_on(timeline):
             response = _ask(client, method, path, **options)
         return _reply(f"{method} {path}", response, timeline, options.get("json"))
 
@@ -146,7 +160,7 @@ class Lab:
 
         def cut_in() -> None:
             with ExitStack() as meanwhile:
-                meanwhile.enter_context(_short_lock_wait(engines))
+                meanwhile.enter_context(_short_lock_wait(engines, _RACE_WAIT))
                 timeline = meanwhile.enter_context(Recorder(target, *engines))
                 done = _begin(ask)
                 if not done(_WAITS):  # held up by a lock of the learner's own, in Python
@@ -246,7 +260,7 @@ class Lab:
         A coroutine is awaited. `asked` names the call in cards: `get_db()`.
         """
         value, error = None, None
-        with Recorder(*self.engines) as timeline:
+        with Recorder(*self.engines) as timeline, self._noting_on(timeline):
             try:
                 value = function(*args, **options)
                 if asyncio.iscoroutine(value):
@@ -261,6 +275,14 @@ class Lab:
             "error": error,
             "timeline": timeline.to_json(),
         }
+
+    def note(self, remark: str) -> None:
+        """Put a remark on the timeline of the request or call that is being tried, if one is.
+
+        For what stands in for a part of the learner's world: it says when it was called.
+        """
+        if self._recording is not None:
+            self._recording.note(remark)
 
     def rows(
         self, statement: str | Executable, *, engine: str = "engine", **params: Any
@@ -385,6 +407,61 @@ class Lab:
             yield
 
     @contextmanager
+    def pools_do_not_wait(self) -> Iterator[None]:
+        """Whoever finds a pool of the learner's empty is refused at once, whatever its timeout.
+
+        For requests sent one after the other: there, what is out does not come back by waiting.
+        """
+        usual: list[tuple[Engine, float]] = []
+        for engine in map(_sync, self.engines):
+            if isinstance(engine.pool, QueuePool):
+                usual.append((engine, engine.pool._timeout))
+                engine.pool._timeout = 0
+        try:
+            yield
+        finally:
+            for engine, timeout in usual:
+                if isinstance(engine.pool, QueuePool):  # by now perhaps another one
+                    engine.pool._timeout = timeout
+
+    def server_restarts(self) -> None:
+        """Every connection that waits in a pool of the learner's is dead from now on.
+
+        On SQLite, whose driver says of such a connection what a server's says after a restart. Not
+        for async engines.
+        """
+        for engine in self.engines:
+            if isinstance(engine, Engine):
+                waiting = getattr(engine.pool, "checkedin", int)()
+                proxies = [engine.raw_connection() for _ in range(waiting)]
+                dying: list[Any] = [proxy.driver_connection for proxy in proxies]
+                for proxy in proxies:
+                    proxy.close()  # back into the pool; only then does it die
+                for connection in dying:
+                    connection.close()
+
+    @contextmanager
+    def connection_dies(self) -> Iterator[None]:
+        """The next statement finds its connection dead, as when the server goes in mid-request.
+
+        On SQLite, and not for async engines.
+        """
+        to_do = [True]
+
+        def kill(connection: Connection, *_: Any) -> None:
+            if to_do:
+                to_do.clear()
+                driver: Any = connection.connection.driver_connection
+                driver.close()
+
+        with ExitStack() as stack:
+            for engine in self.engines:
+                if isinstance(engine, Engine):
+                    event.listen(engine, "before_cursor_execute", kill)
+                    stack.callback(_stop_listening, engine, "before_cursor_execute", kill)
+            yield
+
+    @contextmanager
     def raises_in(
         self, dependency: str, error: Exception | None = None, *, app: str = "app"
     ) -> Iterator[None]:
@@ -452,6 +529,8 @@ class Lab:
                 if snapshot := take(engine, self.run):
                     self._stack.callback(snapshot.restore)
             self._stack.enter_context(self._leaks_rolled_back())
+            self._stack.enter_context(_short_lock_wait(self.engines, _LOCK_WAIT))
+            self._stack.enter_context(_no_garbage_collected())
             for name in self._needs:
                 self._keep(self._names.get(name))
             self._stack.callback(self._close_clients)
@@ -490,10 +569,9 @@ class Lab:
 
         with ExitStack() as stack:
             for engine in self.engines:
-                target = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
                 for name, listener in (("checkout", taken), ("checkin", returned)):
-                    event.listen(target, name, listener)
-                    stack.callback(_stop_listening, target, name, listener)
+                    event.listen(_sync(engine), name, listener)
+                    stack.callback(_stop_listening, _sync(engine), name, listener)
             yield
         for dbapi in out.values():
             driver = getattr(dbapi, "driver_connection", dbapi)
@@ -502,6 +580,14 @@ class Lab:
                     dbapi.rollback()
                 else:
                     self.run(driver.rollback)
+
+    @contextmanager
+    def _noting_on(self, timeline: Timeline) -> Iterator[None]:
+        before, self._recording = self._recording, timeline
+        try:
+            yield
+        finally:
+            self._recording = before
 
     def _client(self, app: Any) -> TestClient:
         """One client an app, with its lifespan running as under a server."""
@@ -666,31 +752,55 @@ def _between_read_and_write(
 
 
 @contextmanager
-def _short_lock_wait(engines: Sequence[Engine | AsyncEngine]) -> Iterator[None]:
-    """Connections that SQLite hands out meanwhile wait 20 ms for a lock, not five seconds."""
-    usual: dict[int, int] = {}
+def _short_lock_wait(engines: Sequence[Engine | AsyncEngine], patience: int) -> Iterator[None]:
+    """Connections that SQLite hands out meanwhile wait so many milliseconds for a lock."""
+    usual: dict[int, tuple[Any, int]] = {}
 
     def shorten(dbapi: Any, *_: Any) -> None:
-        cursor = dbapi.cursor()
-        cursor.execute("PRAGMA busy_timeout")
-        usual[id(dbapi)] = cursor.fetchone()[0]
-        cursor.execute("PRAGMA busy_timeout = 20")
-        cursor.close()
+        with suppress(sqlite3.Error):  # it is dead: whoever took it will be told so
+            cursor = dbapi.cursor()
+            cursor.execute("PRAGMA busy_timeout")
+            usual[id(dbapi)] = (dbapi, cursor.fetchone()[0])
+            cursor.execute(f"PRAGMA busy_timeout = {patience}")
+            cursor.close()
 
     def put_back(dbapi: Any, *_: Any) -> None:
         if dbapi is not None and id(dbapi) in usual:
+            _, milliseconds = usual.pop(id(dbapi))
             cursor = dbapi.cursor()
-            cursor.execute(f"PRAGMA busy_timeout = {usual.pop(id(dbapi))}")
+            cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
             cursor.close()
 
     with ExitStack() as stack:
-        for engine in engines:
+        for engine in map(_sync, engines):
             if engine.dialect.name == "sqlite":
-                target = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
-                for name, listener in (("checkout", shorten), ("checkin", put_back)):
-                    event.listen(target, name, listener)
-                    stack.callback(_stop_listening, target, name, listener)
+                event.listen(engine, "checkout", shorten)
+                stack.callback(_stop_listening, engine, "checkout", shorten)
+                # First, so that the one which shortened last puts back first.
+                event.listen(engine, "checkin", put_back, insert=True)
+                stack.callback(_stop_listening, engine, "checkin", put_back)
         yield
+    for dbapi, _ in list(usual.values()):  # never given back
+        if isinstance(dbapi, sqlite3.Connection):
+            with suppress(sqlite3.Error):  # it is closed, or belongs to another thread
+                put_back(dbapi)
+
+
+@contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """A session that nobody closes stays open: a collection would close it, now and then."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _sync(engine: Engine | AsyncEngine) -> Engine:
+    return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
 
 
 def _stop_listening(engine: Engine, name: str, listener: Callable[..., None]) -> None:
