@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from fastapi import FastAPI
-from sqlalchemy import Engine
+from sqlalchemy import Engine, column, insert, table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checks.exercise import Exercise, Seen, expect, mistake, requirement
@@ -45,8 +45,7 @@ class Members(Exercise):
     def observe(self, lab: Lab) -> dict[str, Any]:
         lab["engine"].dispose()  # what was leaked before is not this check's to count
         name, never = lab.word().title(), lab.word().title()
-        member = lab.number(10_000, 900_000)
-        lab.write("INSERT INTO member (id, full_name) VALUES (:id, 'Old')", id=member)
+        member = _member(lab)
         ask = partial(lab.request, app="members")
         seen: dict[str, Any] = {"name": name}
         with lab.pools_do_not_wait():
@@ -158,15 +157,10 @@ class Catalogue(Exercise):
         lab["engine"].dispose()
         ask = partial(lab.request, app="catalogue")
         blurb, first, second = lab.word(), lab.word(3).upper(), lab.word()
-        book, author = lab.number(10_000, 900_000), _author(lab, 0)
-        _author(lab, 0)  # who has written nothing yet
-        lab.write(
-            "INSERT INTO book (id, title, copies, blurb, shelf, author_id)"
-            " VALUES (:id, 'Emma', 3, :blurb, 'A1', :author)",
-            id=book,
-            blurb=blurb,
-            author=author,
-        )
+        book = lab.number(10_000, 900_000)
+        author, _ = _authors(lab, 2)  # the other one has not written anything yet
+        own = {"id": book, "title": "Emma", "copies": 3, "author_id": author}
+        _insert(lab, "book", own | {"blurb": blurb, "shelf": "A1"})
         seen: dict[str, Any] = {"blurb": blurb, "shelf": first, "second": second}
         seen["moved"] = ask("PATCH", f"/books/{book}", json={"shelf": first})
         seen["after_moved"] = _book(lab, book)
@@ -177,8 +171,7 @@ class Catalogue(Exercise):
         seen["no_book"] = ask("PATCH", f"/books/{NOBODY}", json={"shelf": first})
         seen["few"] = ask("GET", "/authors")
         seen["expected_few"] = _shelves(lab)
-        for _ in range(lab.number(12, 15)):
-            _author(lab, 2)
+        _authors(lab, lab.number(12, 15), books=2)
         seen["many"] = ask("GET", "/authors")
         seen["expected_many"] = _shelves(lab)
         return seen
@@ -316,9 +309,8 @@ class Till(Exercise):
     def observe(self, lab: Lab) -> dict[str, Any]:
         lab["engine"].dispose()
         postage, postcode = lab.number(300, 900), lab.word(6).upper()
-        copies, member = lab.number(3, 9), lab.number(10_000, 900_000)
-        lab.write("INSERT INTO member (id, full_name) VALUES (:id, 'Ada')", id=member)
-        plenty, none, one, other = (_stock(lab, copies) for copies in (copies, 0, 1, 1))
+        copies, member = lab.number(3, 9), _member(lab)
+        plenty, none, one, other = _stock(lab, copies, 0, 1, 1)
         courier = type(lab["courier"])
         if not callable(getattr(courier, "quote", None)):
             raise LearnersError(AttributeError("`courier` has no method `quote` any more"))
@@ -484,22 +476,13 @@ class Dashboard(Exercise):
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
-        for _ in range(lab.number(2, 5)):
-            _stock(lab, 1)
-        for _ in range(lab.number(2, 5)):
-            member = lab.number(10_000, 900_000)
-            lab.write("INSERT INTO member (id, full_name) VALUES (:id, 'Ada')", id=member)
-        book = _stock(lab, 1)
-        for _ in range(lab.number(2, 5)):
-            lab.write(
-                "INSERT INTO orders (book_id, member_id, postage, status)"
-                " VALUES (:book, :member, 1, 'placed')",
-                book=book,
-                member=member,
-            )
+        book, *_ = _stock(lab, *range(lab.number(2, 5)))
+        member, *_ = [_member(lab) for _ in range(lab.number(2, 5))]
+        order = {"book_id": book, "member_id": member, "postage": 1, "status": "placed"}
+        _insert(lab, "orders", *[order] * lab.number(2, 5))
         expected = {
-            name: lab.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"]
-            for name, table in (("books", "book"), ("members", "member"), ("orders", "orders"))
+            name: lab.rows(f"SELECT count(*) AS n FROM {of}")[0]["n"]
+            for name, of in (("books", "book"), ("members", "member"), ("orders", "orders"))
         }
         return {
             "expected": expected,
@@ -739,29 +722,38 @@ def _members(lab: Lab, name: str) -> int:
     return len(lab.rows("SELECT id FROM member WHERE full_name = :name", name=name))
 
 
-def _author(lab: Lab, books: int) -> int:
-    """An author of our own, with so many books; its id."""
-    author = lab.number(10_000, 900_000)
-    lab.write("INSERT INTO author (id, name) VALUES (:id, :name)", id=author, name=lab.word())
-    for _ in range(books):
-        lab.write(
-            "INSERT INTO book (title, copies, author_id) VALUES (:title, 1, :author)",
-            title=lab.word(),
-            author=author,
-        )
-    return author
+def _insert(lab: Lab, into: str, *rows: Mapping[str, Any]) -> None:
+    lab.write(insert(table(into, *map(column, rows[0]))).values(rows))
 
 
-def _stock(lab: Lab, copies: int) -> int:
-    """A book of our own, with so many copies; its id."""
-    book = lab.number(10_000, 900_000)
-    lab.write(
-        "INSERT INTO book (id, title, copies, author_id) VALUES (:id, 'Emma', :n, :author)",
-        id=book,
-        n=copies,
-        author=_author(lab, 0),
-    )
-    return book
+def _member(lab: Lab) -> int:
+    """A member of our own; their id."""
+    member = lab.number(10_000, 900_000)
+    _insert(lab, "member", {"id": member, "full_name": lab.word().title()})
+    return member
+
+
+def _authors(lab: Lab, count: int, books: int = 0) -> list[int]:
+    """Authors of our own, each with so many books; their ids."""
+    first = lab.number(1_000, 90_000) * 10
+    ids = list(range(first, first + count))
+    _insert(lab, "author", *({"id": one, "name": lab.word()} for one in ids))
+    if books:
+        by_each = [one for one in ids for _ in range(books)]
+        rows = ({"title": lab.word(), "copies": 1, "author_id": one} for one in by_each)
+        _insert(lab, "book", *rows)
+    return ids
+
+
+def _stock(lab: Lab, *copies: int) -> list[int]:
+    """Books of our own, each with so many copies; their ids."""
+    first = lab.number(1_000, 90_000) * 10
+    (author,) = _authors(lab, 1)
+    ids = list(range(first, first + len(copies)))
+    same = {"title": "Emma", "author_id": author}
+    rows = ({"id": id, "copies": n, **same} for id, n in zip(ids, copies, strict=True))
+    _insert(lab, "book", *rows)
+    return ids
 
 
 def _book(lab: Lab, book: int) -> dict[str, Any]:
