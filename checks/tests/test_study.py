@@ -348,7 +348,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
 def passed(exercise: course.ExerciseEntry) -> Verdict:
     points = exercise.card.points()
     return Verdict(
-        lesson=exercise.id[:2],
+        lesson=exercise.card.lesson(),
         exercise=exercise.id,
         title=exercise.card.title,
         status=Status.PASSED,
