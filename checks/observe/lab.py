@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from itertools import count
 from typing import Any, Self, TypeVar
 
 import anyio.from_thread
@@ -37,7 +39,7 @@ from checks.observe.evidence import Trouble, plain
 from checks.observe.project import Project
 from checks.observe.snapshot import file_of, take
 from checks.observe.timeline import Timeline
-from checks.observe.trace import Recorder, said, where
+from checks.observe.trace import Recorder, one_line, said, where
 
 Step = dict[str, Any]
 Result = TypeVar("Result")
@@ -54,7 +56,13 @@ _LONGEST_BODY = 20_000  # characters of a response that is not JSON
 _LOCK_WAIT = 200  # milliseconds for a lock of SQLite's: whoever leaks one is not waited out
 _RACE_WAIT = 20  # the same in a race, where the second is known to have to give way
 _WAITS = 1.0  # seconds after which a request counts as waiting for the one that it interrupted
+_asked = count(1)  # plans, in this process
 _GIVEN_UP = 3.0  # seconds after which it is not waited for any more
+
+
+def _is_pytests(error: BaseException) -> bool:
+    """Whether it is what `pytest.fail()` or `pytest.skip()` raise, which is no `Exception`."""
+    return any(kind.__module__.startswith("_pytest.") for kind in type(error).__mro__)
 
 
 class LearnersError(Exception):
@@ -257,16 +265,22 @@ class Lab:
     def call(self, asked: str, function: Callable[..., Any], *args: Any, **options: Any) -> Step:
         """Call the learner's function; write down its value or its exception, and the timeline.
 
-        A coroutine is awaited. `asked` names the call in cards: `get_db()`.
+        A coroutine is awaited. `asked` names the call in cards: `get_db()`. Engines and apps that
+        the function is given are recorded, too. It may be a test: `pytest.fail()` is an exception
+        like others here.
         """
         value, error = None, None
-        with Recorder(*self.engines) as timeline, self._noting_on(timeline):
+        given = [one for one in args if isinstance(one, Engine | AsyncEngine | Starlette)]
+        recorder = Recorder(*self.engines, *given)
+        with recorder as timeline, self._noting_on(timeline):
             try:
                 value = function(*args, **options)
                 if asyncio.iscoroutine(value):
                     coroutine = value
                     value = self.run(lambda: coroutine)
-            except Exception as raised:
+            except BaseException as raised:
+                if not isinstance(raised, Exception) and not _is_pytests(raised):
+                    raise
                 error = trouble(raised).model_dump()
         return {
             "asked": asked,
@@ -297,6 +311,34 @@ class Lab:
             engine, lambda connection: connection.execute(query, params).mappings().all()
         )
         return [{key: plain(value) for key, value in row.items()} for row in found]
+
+    @contextmanager
+    def plans(self, *, engine: str = "engine") -> Iterator[list[dict[str, Any]]]:
+        """Ask SQLite afterwards how it went about each SELECT that is sent meanwhile.
+
+        The list is filled on the way out, with `sql` and `plan`: the lines of EXPLAIN QUERY PLAN,
+        for the same statement with the same values.
+        """
+        target = self._names[engine]
+        sync = target.sync_engine if isinstance(target, AsyncEngine) else target
+        sent: list[tuple[str, Any]] = []
+
+        def keep(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            if statement.lstrip().upper().startswith(("SELECT", "WITH")):
+                sent.append((statement, parameters))
+
+        found: list[dict[str, Any]] = []
+        event.listen(sync, "before_cursor_execute", keep)
+        try:
+            yield found
+        finally:
+            event.remove(sync, "before_cursor_execute", keep)
+        for statement, parameters in sent:
+            # The driver keeps prepared statements, and an EXPLAIN that is kept tells the plan of
+            # before an index was made: so no two are spelt alike.
+            asked = f"EXPLAIN QUERY PLAN {statement}\n-- {next(_asked)}"
+            lines = self._past_the_app(engine, partial(_explained, asked, parameters))
+            found.append({"sql": one_line(statement), "plan": lines})
 
     def write(
         self,
@@ -623,6 +665,10 @@ def _ask(client: TestClient, method: str, path: str, **options: Any) -> Any:
             raise
         ended = RuntimeError("the app was ended while it answered, as exit() in an endpoint does")
         raise LearnersError(ended) from error
+
+
+def _explained(asked: str, parameters: Any, connection: Connection) -> list[str]:
+    return [str(row[-1]) for row in connection.exec_driver_sql(asked, parameters)]
 
 
 # -- how a reply is written down ---------------------------------------------------------------

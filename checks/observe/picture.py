@@ -79,6 +79,14 @@ class _Row:
         return _WORDS.get(self.event.kind, ("?", _text(self.event.kind)))[1]
 
     @property
+    def blocks(self) -> str:
+        """Where the event loop was held up; empty where it was not."""
+        if not self.event.detail.get("blocks"):
+            return ""
+        place = _text(self.event.detail.get("where") or "")
+        return f"on the event loop: everybody waits{f', {place}' if place else ''}"
+
+    @property
     def failed(self) -> str:
         refused = self.event.detail.get("failed")
         return _text(refused) if refused else ""
@@ -225,8 +233,9 @@ def _row_html(row: _Row, group: _Group, marks: Collection[str], several: set[str
     cells.append(
         f'<span class="kind"><i aria-hidden="true">{row.sign}</i> {escape(row.word)}{times}</span>'
     )
-    failure = f" <strong>refused: {escape(row.failed)}</strong>" if row.failed else ""
-    if what := _detail_html(row, several) + failure:
+    alarms = [row.blocks, f"refused: {row.failed}" if row.failed else ""]
+    said = "".join(f" <strong>{escape(alarm)}</strong>" for alarm in alarms if alarm)
+    if what := _detail_html(row, several) + said:
         cells.append(f'<span class="what">{what}</span>')
     if facts := _facts(row):
         cells.append(f'<span class="facts">{facts}</span>')
@@ -335,6 +344,8 @@ def _pieces(row: _Row, several: set[str]) -> Iterator[str]:
             yield f"with {params}"
     elif detail := _detail(row, several):
         yield detail
+    if row.blocks:
+        yield row.blocks[:17].upper() + row.blocks[17:]
     if row.failed:
         yield f"REFUSED: {row.failed}"
 
@@ -375,7 +386,9 @@ def _detail(row: _Row, several: set[str]) -> str:
             return _text(detail.get("name"))
         case "chunk":
             size = _count(sum(_number(one.detail.get("size")) for one in row.events), "byte")
-            return f"× {len(row.events)}, {size}" if row.same else size
+            said = f"× {len(row.events)}, {size}" if row.same else size
+            read = _number(detail.get("read"))
+            return f"{said}, the first after {_count(read, 'row')}" if read else said
         case "body":  # the end of a stream has none
             last = _number(detail.get("size"))
             return _count(last, "byte") if last else ""
@@ -427,7 +440,8 @@ def _repeats(last: _Event, event: _Event) -> bool:
         return True
     if event.kind != "sql" or last.detail.get("failed") or event.detail.get("failed"):
         return False
-    return all(last.detail.get(name) == event.detail.get(name) for name in ("sql", "task"))
+    same = ("sql", "task", "blocks", "where")
+    return all(last.detail.get(name) == event.detail.get(name) for name in same)
 
 
 def _several(group: _Group) -> set[str]:

@@ -17,15 +17,17 @@ KINDS = (
     "checkout",  # connection
     "begin",  # connection; sql where the engine spells it out, such as BEGIN IMMEDIATE
     "sql",  # sql, params, many, ms, rows, connection; failed where the database refused it; task
-    # where the driver is async: which asyncio task sent it, counted from 1
+    # where the driver is async: which asyncio task sent it, counted from 1; blocks=True and where,
+    # if the driver is sync and the event loop stood still meanwhile; streamed=True where the rows
+    # were asked for in parts
     "savepoint",  # connection, name
     "release",  # connection, name
     "rollback_to",  # connection, name
-    "commit",  # connection; failed where the database refused it
+    "commit",  # connection; failed where the database refused it; blocks and where, as with sql
     "rollback",  # connection
     "error",  # type, message, where: an exception that the app did not handle
     "response",  # status: the first byte has left
-    "chunk",  # size: a part of a streamed body
+    "chunk",  # size: a part of a streamed body; read: rows that the request had fetched by then
     "body",  # size: the last byte has left
     "checkin",  # connection
     "session_close",  # session
@@ -162,6 +164,18 @@ class Timeline(Sequence[Event]):
     def rollbacks(self) -> int:
         """How many transactions were rolled back."""
         return sum(e.kind == "rollback" for e in self._events)
+
+    @property
+    def blocking(self) -> list[str]:
+        """What a sync engine sent on the event loop's own thread, COMMIT included.
+
+        While the database was at it, that process served nobody else.
+        """
+        return [
+            event.detail.get("sql", "COMMIT")
+            for event in self._events
+            if event.detail.get("blocks")
+        ]
 
     @property
     def checked_out(self) -> int:

@@ -6,12 +6,13 @@ import asyncio
 import linecache
 import math
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial, wraps
 from itertools import count
@@ -72,6 +73,12 @@ class _Request:
 
     number: int
     error: BaseException | None = None  # the last one written down, so that it is so only once
+    sent: list[Event] = field(default_factory=list)  # its statements, whose rows are counted
+
+    @property
+    def rows_read(self) -> int:
+        """Rows fetched so far, by all its SELECTs."""
+        return sum(one["rows"] or 0 for one in self.sent)
 
 
 # What is being served here, by the key of each recorder that watches.
@@ -182,7 +189,7 @@ class Recorder:
             self._undo.append(remove)
 
         on("begin", self._begun)
-        on("commit", lambda conn: self._add("commit", connection=self._number(conn)))
+        on("commit", self._committed)
         on("rollback", lambda conn: self._add("rollback", connection=self._number(conn)))
         on("checkout", self._taken)
         on("checkin", self._given_back)
@@ -224,6 +231,20 @@ class Recorder:
             return last
         return self._add("begin", connection=number, sql=sql)
 
+    def _committed(self, conn: Connection) -> None:
+        self._add("commit", connection=self._number(conn), **self._blocking(conn))
+
+    def _blocking(self, conn: Connection) -> dict[str, Any]:
+        """What there is to add where the event loop stands still until the database answers.
+
+        That is so when a sync engine is used on the loop's own thread. Only of requests: what a
+        notebook's cell sends itself, it sends on the notebook's loop, and nobody minds.
+        """
+        on_a_loop = asyncio._get_running_loop() is not None
+        if not on_a_loop or conn.dialect.is_async or not self._number_served():
+            return {}
+        return {"blocks": True, "where": _sent_from()}
+
     def _before_sql(
         self,
         conn: Connection,
@@ -254,7 +275,8 @@ class Recorder:
         own = context is None or context.is_text
         withheld = own and bool(_SECRET.search(statement))
         shown = [_shown(one, withheld) for one in sets[:_MOST_SETS]]
-        return self._add(
+        streamed = context is not None and context.execution_options.get("stream_results")
+        recorded = self._add(
             "sql",
             sql=one_line(statement),
             params=shown if many else (shown[0] if shown else {}),
@@ -263,7 +285,13 @@ class Recorder:
             ms=None,
             rows=None,
             **self._sent_by(conn),
+            **self._blocking(conn),
         )
+        if streamed:
+            recorded.detail["streamed"] = True
+        if request := _serving.get().get(self.key):
+            request.sent.append(recorded)
+        return recorded
 
     def _sent_by(self, conn: Connection) -> dict[str, Any]:
         """The number of the task that is running, as a detail; none with a sync driver."""
@@ -340,7 +368,7 @@ class Recorder:
             if not message.get("more_body"):
                 self._add("body", request, size=size)
             elif size:
-                self._add("chunk", request, size=size)
+                self._add("chunk", request, size=size, read=request.rows_read)
 
     def app_failed(self, error: Exception) -> None:
         """The app let an exception out; it may pass here several times."""
@@ -754,7 +782,19 @@ def where(error: BaseException) -> str | None:
         if is_learners(name):
             found = (name, walk.tb_lineno)
         walk = walk.tb_next
-    if found is None:
-        return None
-    line = linecache.getline(*found).strip()
-    return f"line {found[1]}: {line}" if line else f"line {found[1]} of {Path(found[0]).name}"
+    return _place(*found) if found else None
+
+
+def _sent_from() -> str | None:
+    """The learner's own line that is nearest to whoever asks, or None."""
+    frame = sys._getframe(1)
+    while frame and not is_learners(frame.f_code.co_filename):
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return _place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _place(name: str, number: int) -> str:
+    line = linecache.getline(name, number).strip()
+    return f"line {number}: {line}" if line else f"line {number} of {Path(name).name}"

@@ -1,24 +1,45 @@
-"""A notebook in JupyterLab in a headless Chromium, driven as a learner would."""
+"""Browsers of this machine, and a notebook in JupyterLab, driven as a learner would."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, Playwright, expect, sync_playwright
+
+from checks.doctor import find_chromium
+from checks.tests.conftest import require
 
 _PATIENCE = 20_000  # milliseconds
 _MOST_CELLS = 100
 
 
+def chromium(driver: Playwright) -> Browser:
+    """The system's Chromium."""
+    found = find_chromium()
+    require(found, "Chromium is not installed; `checks doctor` tells how to get it.")
+    return driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+
+
+def firefox(driver: Playwright) -> Browser:
+    """The system's Firefox, by WebDriver BiDi, which needs no build of Playwright's own."""
+    named = os.environ.get("CHECKS_FIREFOX")
+    found = named or shutil.which("firefox") or shutil.which("firefox-esr")
+    require(found, "Firefox is not installed: install it, or name it in CHECKS_FIREFOX.")
+    try:
+        return driver.firefox.launch(executable_path=found, channel="moz-firefox")
+    except Error as error:
+        require(False, f"{found} cannot be driven: {error.message.splitlines()[0]}")
+        raise
+
+
 @contextmanager
-def browser(
-    chromium: str, width: int = 1100, height: int = 900, dark: bool = False
-) -> Iterator[Page]:
-    """A page of its own, closed at the end."""
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+def browser(width: int = 1100, height: int = 900, dark: bool = False) -> Iterator[Page]:
+    """A page of its own in Chromium, closed at the end."""
+    with sync_playwright() as driver, chromium(driver) as running:
         context = running.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
@@ -26,10 +47,7 @@ def browser(
         )
         page = context.new_page()
         page.set_default_timeout(_PATIENCE)
-        try:
-            yield page
-        finally:
-            running.close()
+        yield page
 
 
 class Notebook:

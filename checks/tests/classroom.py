@@ -33,7 +33,7 @@ def filled(lesson: course.Lesson, code: Mapping[str, str]) -> dict[str, Any]:
 
 
 def every_answer(lesson: course.Lesson) -> Iterator[dict[str, Any]]:
-    """Notebooks that together hold every answer, each as many as it can."""
+    """Notebooks that together hold every answer, each as many as it can, and what they stand on."""
     by_exercise = {
         entry.id: [one.code for one in answers(lesson) if one.exercise == entry.id]
         for entry in lesson.exercises
@@ -41,7 +41,15 @@ def every_answer(lesson: course.Lesson) -> Iterator[dict[str, Any]]:
     most = max(map(len, by_exercise.values()))
     turns = {exercise: cycle(code) for exercise, code in by_exercise.items()}
     for _ in range(most):
-        yield filled(lesson, {exercise: next(turn) for exercise, turn in turns.items()})
+        notebook = filled(lesson, {exercise: next(turn) for exercise, turn in turns.items()})
+        notebook["cells"] = [one for one in notebook["cells"] if _stood_on(one)]
+        yield notebook
+
+
+def _stood_on(cell: Mapping[str, Any]) -> bool:
+    metadata = cell["metadata"]
+    role = metadata.get("course", {}).get("role")
+    return role in ("exercise", "check") or "setup" in metadata.get("tags", ())
 
 
 def hand_in(folder: Path, learners: int, lessons: list[course.Lesson], seed: int) -> None:

@@ -7,12 +7,9 @@ import os
 import pytest
 from hypothesis import settings
 
-from checks.authoring.build import SEED
+from checks.tests import same_data
 
-# Kernels that tests start inherit these: no test writes into somebody's progress, and the checks
-# in stored notebooks draw the same data as when they were built.
-os.environ["CHECKS_PROGRESS"] = "off"
-os.environ["CHECKS_SEED"] = SEED
+same_data.settle()
 
 # The same examples on every run, however slow the machine is at the moment.
 settings.register_profile("course", deadline=None, derandomize=True)

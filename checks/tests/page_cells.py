@@ -151,4 +151,65 @@ with TestClient(app) as client:
 print("done")
 """
 
-ALL = {"async": ASYNC, "migration": MIGRATION, "websocket": SOCKET}
+BLOCKING = """
+import asyncio
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, text
+
+from checks import trace
+
+engine = create_engine("sqlite:///blocking.db")
+app = FastAPI()
+
+
+def ask() -> int:
+    with engine.connect() as connection:
+        return connection.scalar(text("SELECT 1"))
+
+
+@app.get("/thread")
+def in_a_thread() -> int:
+    return ask()
+
+
+@app.get("/loop")
+async def on_the_loop() -> int:
+    return ask()
+
+
+@app.get("/handed-over")
+async def handed_over() -> int:
+    return await run_in_threadpool(ask) + await asyncio.to_thread(ask)
+
+
+with trace(app, engine) as seen:
+    client = TestClient(app)
+    for path in ("/thread", "/loop", "/handed-over"):
+        print(path, client.get(path).json())
+print(seen.blocking, [one.request for one in seen.of("sql") if one["blocks"]])
+
+
+async def beside(result: list[int]) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.run_in_executor(None, int, "no number")
+    except ValueError as error:
+        print(error)
+    result.append(await loop.run_in_executor(None, int, "7"))
+
+
+@app.get("/executor")
+async def executor() -> list[int]:
+    found: list[int] = []
+    await asyncio.gather(beside(found), beside(found))
+    return found
+
+
+print(client.get("/executor").json())
+print("done")
+"""
+
+ALL = {"blocking": BLOCKING, "async": ASYNC, "migration": MIGRATION, "websocket": SOCKET}

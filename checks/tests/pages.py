@@ -46,7 +46,7 @@ def write(docs: Path, name: str, cells: list[PageCell]) -> None:
     blocks = "".join(
         f'<div class="de-cell" id="cell-{one.id}" data-cell="{one.id}" data-role="{one.role}">'
         f'<div class="highlight"><pre><code>{escape(one.source)}</code></pre></div>'
-        f'<div class="de-output" data-output>recorded {one.id}</div></div>'
+        f'<div class="de-output" data-output>recorded {one.id}</div></div>{_folded(one)}'
         for one in cells
     )
     page = docs / "lessons" / name / "index.html"
@@ -59,6 +59,18 @@ def write(docs: Path, name: str, cells: list[PageCell]) -> None:
         "</script><script type='module' src='../../assets/run/boot.mjs'></script></html>",
         encoding="utf-8",
     )
+
+
+def _folded(one: PageCell) -> str:
+    """Hints and solution, between an exercise's cell and its check."""
+    if one.role != "exercise":
+        return ""
+    hints = "".join(
+        f'<details class="de-hint" data-hint="{number}"><summary>Hint {number}</summary></details>'
+        for number in (1, 2)
+    )
+    solution = '<details class="de-solution"><summary>Solution</summary></details>'
+    return f'<section data-exercise="{one.exercise}">{hints}{solution}</section>'
 
 
 def cells_of(lesson: course.Lesson, solved: bool = False) -> list[PageCell]:

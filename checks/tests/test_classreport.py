@@ -15,13 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Dialog
 
-from checks.doctor import find_chromium
 from checks.grading import classreport, feedback, page
 from checks.grading.graded import Graded
 from checks.grading.outcome import Ended, Raised
 from checks.observe.evidence import Attempt, Observation
 from checks.tests.browser import browser
-from checks.tests.conftest import require
 from checks.tests.handed_in import FIRST, LESSON, SCRIPT, SECOND, finding, graded, texts, verdict
 from checks.tests.markup import Page
 from checks.tests.test_similar import OWN, RENAMED
@@ -284,8 +282,6 @@ def test_whatever_comes_in_the_report_is_ours(
 
 @pytest.mark.browser
 def test_nothing_runs_in_a_browser(tmp_path: Path) -> None:
-    chromium = find_chromium()
-    require(chromium, "Chromium is not installed; `checks doctor` tells how to get it.")
     loud = SCRIPT + '<svg onload="alert(3)"><style>@import "http://example.invalid/x.css"</style>'
     one = graded(
         verdict(title=loud, message=loud, findings=[finding(text=loud, saw=loud)]),
@@ -308,7 +304,7 @@ def test_nothing_runs_in_a_browser(tmp_path: Path) -> None:
         happened.append(dialog.message)
         dialog.dismiss()
 
-    with browser(str(chromium)) as shown:
+    with browser() as shown:
         shown.on("dialog", note_dialog)
         shown.on("request", lambda request: happened.append(request.url))
         shown.on("console", lambda message: happened.append(message.text))

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from checks import course
-from checks.tests.conftest import require
 
 PYTHON = getattr(sys, "_base_executable", sys.executable)  # the one that no environment is around
 NOT_CLONED = (
@@ -114,10 +113,6 @@ STARTER = "return TODO"
 @pytest.mark.browser
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a signal.")
 def test_wrong_then_right_in_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from checks.doctor import find_chromium
-
-    chromium = find_chromium()
-    require(chromium, "Chromium is not installed; `checks doctor` tells how to get it.")
     pytest.importorskip("playwright")
     from checks.tests.browser import Notebook, browser
 
@@ -125,7 +120,7 @@ def test_wrong_then_right_in_jupyterlab(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.delenv("CHECKS_PROGRESS")
     pictures = course.root() / ".artifacts"
     pictures.mkdir(exist_ok=True)
-    with installed_lab() as address, browser(str(chromium)) as page:
+    with installed_lab() as address, browser() as page:
         notebook = Notebook(page, address)
         notebook.open()
         notebook.run_until("00.opening_hours")

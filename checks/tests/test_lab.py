@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 import threading
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import create_engine, text
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, create_engine, text
 
 from checks.observe.lab import Lab, LearnersError
 from checks.observe.snapshot import ObstacleError
@@ -252,6 +254,25 @@ def test_writing_past_the_app(build: Build, kind: str) -> None:
     assert titles(names) == ["Emma"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_how_the_database_answers_a_request(build: Build, kind: str) -> None:
+    with lab_on(build(kind)) as lab:
+        lab.write("DROP TABLE book")
+        lab.write("CREATE TABLE book (id integer primary key, title text, stock int)")
+        found = []
+        for index in (False, True):
+            if index:
+                lab.write("CREATE INDEX by_title ON book (title)")
+            with lab.plans() as plans:
+                lab.request("GET", "/books")
+                assert plans == []
+            found += plans
+    assert [one["sql"].split()[0] for one in found] == ["SELECT", "SELECT"]
+    before, after = (one["plan"] for one in found)
+    assert "by_title" not in str(before)
+    assert "by_title" in str(after)
+
+
 def test_a_transaction_left_open_by_a_refused_commit_is_ended(build: Build) -> None:
     names = build("file")
     book = names["Book"]
@@ -297,6 +318,36 @@ def test_a_call_that_raises_is_written_down(build: Build) -> None:
     assert step["error"]["type"] == "ZeroDivisionError"
 
 
+@pytest.mark.parametrize("give_up", [pytest.fail, pytest.skip])
+def test_a_call_may_be_a_test_that_gives_up(build: Build, give_up: Callable[[str], None]) -> None:
+    with lab_on(build("memory")) as lab:
+        step = lab.call("test_books()", give_up, "eleven statements")
+        assert step["error"]["message"] == "eleven statements"
+        with pytest.raises(KeyboardInterrupt):
+            lab.call("test_books()", interrupted)
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_call_records_the_engines_and_apps_that_it_is_given(build: Build, tmp_path: Path) -> None:
+    other = shop.names("memory", tmp_path)
+
+    def ask(app: FastAPI, engine: Engine) -> None:
+        TestClient(app).get("/books/1")
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 17"))
+
+    with lab_on(build("memory")) as lab:
+        step = lab.call("ask(app, engine)", ask, other["app"], other["engine"])
+    sent = [one["detail"]["sql"] for one in step["timeline"] if one["kind"] == "sql"]
+    assert sent[-1] == "SELECT 17"
+    assert [one["detail"]["path"] for one in step["timeline"] if one["kind"] == "request"] == [
+        "/books/1"
+    ]
+
+
 def test_a_lifespan_that_raises_is_the_learners_error() -> None:
     from contextlib import asynccontextmanager
 
@@ -317,6 +368,112 @@ def test_rows_of_a_table_that_is_missing_are_the_learners_error(build: Build) ->
 
 def test_random_data_follows_the_seed() -> None:
     assert Lab({}, (), 5).word() == Lab({}, (), 5).word() != Lab({}, (), 6).word()
+
+
+def busy_timeout(connection: Any) -> int:
+    """For how many milliseconds SQLite waits for a lock."""
+    return int(connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one())
+
+
+def test_a_leaked_lock_is_not_waited_out(build: Build) -> None:
+    """SQLite is told to wait 200 ms in the lab and five seconds outside; asked, not timed."""
+    engine = build("file")["engine"]
+    with Lab({"engine": engine}, (), 1), engine.connect() as connection:
+        assert busy_timeout(connection) == 200
+    with engine.connect() as connection:
+        assert busy_timeout(connection) == 5000
+
+
+def test_an_async_one_is_not_waited_out_either(build: Build) -> None:
+    engine = build("async file")["engine"]
+
+    async def patience() -> int:
+        async with engine.connect() as connection:
+            found: int = await connection.run_sync(busy_timeout)
+            return found
+
+    with Lab({"engine": engine}, (), 1) as lab:
+        assert lab.run(patience) == 200
+    with Lab({}, (), 1) as lab:  # knows no engine, so it changes none
+        assert lab.run(patience) == 5000
+
+
+def test_a_race_within_the_lab_leaves_the_wait_as_it_was(build: Build) -> None:
+    names = build("file", buy="naive")
+    sale = ("POST", "/buy/Emma", None)
+    with lab_on(names) as lab:
+        lab.interleave(sale, sale)
+    with names["engine"].connect() as connection:
+        assert busy_timeout(connection) == 5000
+
+
+def test_a_connection_that_is_never_given_back_gets_its_usual_wait_back(build: Build) -> None:
+    names = build("file")
+    with lab_on(names):
+        leaked = names["engine"].connect()
+    assert busy_timeout(leaked) == 5000
+    leaked.close()
+
+
+def test_an_empty_pool_is_not_waited_for(build: Build) -> None:
+    names = build("file")
+    engine = names["engine"]
+    with lab_on(names) as lab, lab.pools_do_not_wait():
+        held = [engine.connect() for _ in range(15)]
+        step = lab.call("connect()", engine.connect)
+        assert step["error"]["type"] == "TimeoutError"
+        for one in held:
+            one.close()
+    assert engine.pool.timeout() == 30
+
+
+def test_after_a_restart_the_first_request_fails_unless_the_pool_asks(build: Build) -> None:
+    from sqlalchemy import create_engine
+
+    names = build("file")
+    asking = create_engine(names["engine"].url, pool_pre_ping=True)
+
+    def read(engine: Any) -> int:
+        with engine.connect() as connection:
+            return int(connection.exec_driver_sql("SELECT 1").scalar_one())
+
+    with lab_on({**names, "asking": asking}) as lab:
+        for engine in (names["engine"], asking):
+            assert lab.call("read()", read, engine)["error"] is None
+        lab.server_restarts()
+        plain = [lab.call("read()", read, names["engine"])["error"] for _ in range(2)]
+        assert [error and error["type"] for error in plain] == ["ProgrammingError", None]
+        assert lab.call("read()", read, asking)["error"] is None
+
+
+def test_a_connection_that_dies_in_use_fails_one_request(build: Build) -> None:
+    names = build("file")
+    with lab_on(names) as lab:
+        with lab.connection_dies():
+            assert lab.request("GET", "/books")["status"] == 500
+            assert lab.request("GET", "/books")["status"] == 200
+        assert lab.request("GET", "/books")["status"] == 200
+
+
+def test_a_remark_of_the_labs_stands_in_its_place_on_the_timeline(build: Build) -> None:
+    names = build("file")
+    engine = names["engine"]
+
+    def read() -> None:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+        lab.note("called")
+
+    with lab_on(names) as lab:
+        lab.note("nothing is being tried")
+        kinds = [event["kind"] for event in lab.call("read()", read)["timeline"]]
+    assert kinds.index("checkin") < kinds.index("note")
+
+
+def test_a_leak_in_the_lab_is_not_mended_by_luck(build: Build) -> None:
+    with lab_on(build("file")):
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 def test_an_engine_of_the_exercises_own_is_watched() -> None:

@@ -191,6 +191,7 @@ def test_lines_break_alike_however_long_things_took() -> None:
     [
         (("chunk", {"size": 5}), "chunk           5 bytes"),
         (("chunk", {"size": 1}), "chunk           1 byte"),
+        (("chunk", {"size": 5, "read": 1}), "chunk           5 bytes, the first after 1 row"),
         (("body", {"size": 0}), "body sent"),
         (("begin", {"sql": "BEGIN IMMEDIATE"}), "begin           BEGIN IMMEDIATE"),
         (("begin", {"sql": "BEGIN"}), "begin"),
@@ -212,6 +213,25 @@ def test_sessions_and_connections_are_numbered_only_where_there_are_several() ->
     two = timeline(("checkout", {"connection": 1}), ("checkout", {"connection": 2}))
     assert "connection 1" not in str(one)
     assert "connection 2" in str(two)
+
+
+BLOCKED = timeline(
+    ("request", {"method": "GET", "path": "/books/1"}),
+    ("sql", {"sql": "SELECT 1", "blocks": True, "where": "line 3: db.scalar(one)"}),
+    ("sql", {"sql": "SELECT 1"}),
+    ("commit", {"connection": 1, "blocks": True, "where": None, "failed": "IntegrityError: no"}),
+)
+
+
+def test_what_holds_up_the_event_loop_says_so_and_where() -> None:
+    assert str(BLOCKED) == (
+        "GET /books/1  no response  2 statements, 3.0 ms\n"
+        "    +1.0 ms   ≡ SQL             SELECT 1  "
+        "ON THE EVENT LOOP: everybody waits, line 3: db.scalar(one)\n"
+        "    +2.0 ms   ≡ SQL             SELECT 1\n"
+        "    +3.0 ms   ✖ commit          ON THE EVENT LOOP: everybody waits  REFUSED: "
+        "IntegrityError: no"
+    )
 
 
 # -- HTML ------------------------------------------------------------------------------------------
@@ -288,6 +308,12 @@ def test_html_reads_without_styles_and_without_colours() -> None:
     ):
         assert said in read
     assert "#1 ■ body sent" in Page(AT_ONCE._repr_html_()).text
+
+
+def test_html_says_what_holds_up_the_event_loop() -> None:
+    read = Page(BLOCKED._repr_html_())
+    assert read.wrong == []
+    assert "SELECT 1 on the event loop: everybody waits, line 3: db.scalar(one)" in read.text
 
 
 def test_a_repeated_statement_is_one_row_with_all_its_parameters() -> None:

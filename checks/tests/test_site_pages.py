@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -11,14 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
@@ -33,12 +30,15 @@ from typer.testing import CliRunner
 
 from checks import course
 from checks.cli import app
+from checks.doctor import find_chromium
 from checks.errors import CourseError
+from checks.tests import servers
 from checks.tests.browser import browser
 from checks.tests.conftest import require
 from checks.website import build, bundle, highlight, lesson, messages, outputs, prose, recipes
 from checks.website.lesson import Content
 
+ENOUGH = 0.95  # of 1, in each of Lighthouse's categories
 HEAVIEST = 400_000  # bytes of a page before any click, as a host like GitHub Pages sends it
 SUB_PATH = "/dog-eared/"  # the site must not think that it is the root of its host
 
@@ -366,6 +366,15 @@ def test_every_message_met_has_its_entry(site: Site, contents: dict[str, Content
             assert any(content.lesson.name in link for link in page.links)
     known = messages.remedies(course.root() / "site" / "errors.toml")
     assert known.keys() <= {one.message for one in met}, "an entry that no lesson meets"
+    assert {one.message for one in met} <= known.keys(), "a message without its entry"
+
+
+def test_where_a_message_was_met_is_no_message(contents: dict[str, Content]) -> None:
+    """Of "`IntegrityError: ...`, at a `PATCH`" the last word is none."""
+    met = messages.met(contents.values())
+    told = [told for one in met for _, told in one.told]
+    assert any(one.startswith("at a `PATCH`: the schema lets `null` in") for one in told)
+    assert not [one.message for one in met if "PATCH" in one.also]
 
 
 def test_some_messages_are_shown_as_an_output_had_them(contents: dict[str, Content]) -> None:
@@ -462,39 +471,6 @@ def test_nothing_unfinished_and_nothing_private_is_published(site: Site) -> None
 
 
 # -- in a browser ------------------------------------------------------------------------------
-class _Host(SimpleHTTPRequestHandler):
-    """Static hosting below a sub-path that compresses text, as GitHub Pages does."""
-
-    extensions_map = {
-        **SimpleHTTPRequestHandler.extensions_map,
-        ".mjs": "text/javascript",
-        ".wasm": "application/wasm",
-    }
-
-    def do_GET(self) -> None:
-        if not self.path.startswith(SUB_PATH):
-            self.send_error(404)
-            return
-        self.path = "/" + self.path.removeprefix(SUB_PATH)
-        file = Path(self.translate_path(self.path))
-        if file.is_dir():
-            file = file / "index.html"
-        if not file.is_file():
-            self.send_error(404)
-            return
-        kind, data = self.guess_type(str(file)), file.read_bytes()
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        if kind.startswith("text/") or kind.endswith(("json", "javascript", "xml")):
-            data = gzip.compress(data, 6)
-            self.send_header("Content-Encoding", "gzip")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None: ...
-
-
 class Watched:
     """What a page asks for, what it weighs, and what its console complains of."""
 
@@ -520,30 +496,16 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def address(site: Site) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Host, directory=str(site.folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}{SUB_PATH}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    found = os.environ.get("CHECKS_CHROMIUM") or shutil.which("chromium") or ""
-    require(found, "No chromium: install it, or name it in CHECKS_CHROMIUM.")
-    return found
+    with servers.static(site.folder, below=SUB_PATH) as address:
+        yield address
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light on a phone", "dark on a desk"])
-def test_every_page_opens_light_and_by_itself(
-    site: Site, address: str, chromium: str, dark: bool
-) -> None:
+def test_every_page_opens_light_and_by_itself(site: Site, address: str, dark: bool) -> None:
     """No error in the console, nothing from elsewhere, under the bar, nothing wider than it."""
     wrong: list[str] = []
-    with browser(chromium, width=1280 if dark else 390, dark=dark) as page:
+    with browser(width=1280 if dark else 390, dark=dark) as page:
         for name in site.pages:
             fresh = page.context.new_page()
             seen = Watched(fresh)
@@ -566,8 +528,8 @@ def _ours(url: str, address: str) -> bool:
 
 
 @pytest.mark.browser
-def test_the_search_finds_a_message_without_a_network(address: str, chromium: str) -> None:
-    with browser(chromium) as page:
+def test_the_search_finds_a_message_without_a_network(address: str) -> None:
+    with browser() as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address, wait_until="networkidle")
@@ -583,8 +545,8 @@ def test_the_search_finds_a_message_without_a_network(address: str, chromium: st
 
 
 @pytest.mark.browser
-def test_the_palette_toggle_is_kept(address: str, chromium: str) -> None:
-    with browser(chromium) as page:
+def test_the_palette_toggle_is_kept(address: str) -> None:
+    with browser() as page:
         page.goto(address)
         page.get_by_title("Switch to dark").click()
         assert page.evaluate("document.body.dataset.mdColorScheme") == "slate"
@@ -593,8 +555,8 @@ def test_the_palette_toggle_is_kept(address: str, chromium: str) -> None:
 
 
 @pytest.mark.browser
-def test_hints_open_one_by_one_from_the_keyboard(address: str, chromium: str) -> None:
-    with browser(chromium) as page:
+def test_hints_open_one_by_one_from_the_keyboard(address: str) -> None:
+    with browser() as page:
         page.goto(f"{address}lessons/{NAMES[0]}/")
         hints = page.locator("details.de-hint")
         assert not hints.first.locator("p").first.is_visible()
@@ -606,11 +568,11 @@ def test_hints_open_one_by_one_from_the_keyboard(address: str, chromium: str) ->
 
 @pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_axe_finds_nothing_serious(site: Site, address: str, chromium: str, dark: bool) -> None:
+def test_axe_finds_nothing_serious(site: Site, address: str, dark: bool) -> None:
     require(not site.missing, " ".join(site.missing))
-    script = bundle.node_modules(course.root()) / "axe-core" / "axe.min.js"
+    script = bundle.node_modules(course.root(), tests=True) / "axe-core" / "axe.min.js"
     lesson_pages = [f"lessons/{name}/" for name in NAMES[-1:]]
-    with browser(chromium, width=1280, dark=dark) as page:
+    with browser(width=1280, dark=dark) as page:
         for name in ["", "errors/", "start/", *lesson_pages]:
             page.goto(address + name, wait_until="networkidle")
             page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
@@ -622,6 +584,34 @@ def test_axe_finds_nothing_serious(site: Site, address: str, chromium: str, dark
                 if one["impact"] in ("serious", "critical")
             ]
             assert not serious, (name, serious)
+
+
+@pytest.mark.browser
+def test_lighthouse_is_content(site: Site, address: str) -> None:
+    """The home page and the longest lesson's, on its phone and its slow network."""
+    require(not site.missing, " ".join(site.missing))
+    chromium = find_chromium()
+    require(chromium, "Chromium is not installed; `checks doctor` tells how to get it.")
+    longest = max(NAMES, key=lambda name: len(site.text(f"lessons/{name}/")))
+    urls = [address, f"{address}lessons/{longest}/"]
+    runner = str(Path(__file__).with_name("lighthouse.mjs"))
+    packages = str(bundle.node_modules(course.root(), tests=True))
+    done = subprocess.run(
+        ["node", runner, packages, str(chromium), str(ENOUGH), *urls],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert list(found) == urls
+    short = [
+        (url.removeprefix(address), name, category)
+        for url, categories in found.items()
+        for name, category in categories.items()
+        if category["score"] < ENOUGH
+    ]
+    assert short == []
 
 
 def test_serve_answers_and_stops() -> None:

@@ -19,10 +19,9 @@ from typer.testing import CliRunner
 
 from checks import certificate, cli, course
 from checks.authoring import scaffold
-from checks.doctor import find_chromium
 from checks.errors import CourseError
 from checks.journal import Journal, Standing
-from checks.tests import servers
+from checks.tests import browser, servers
 from checks.tests.conftest import require
 from checks.verdict import Status, Verdict
 from checks.website import anki, bundle, computed, study
@@ -396,23 +395,20 @@ def test_in_the_terminal_from_the_last_pass_to_the_verification(
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from checks.website import build
 
-    require(find_chromium(), "Chromium is not installed; `checks doctor` tells how to get it.")
     require(shutil.which("npm"), "There is no npm to get the cards' scheduler with.")
     return build.build(tmp_path_factory.mktemp("site") / "course").out
 
 
 @pytest.fixture(scope="module")
 def chromium(built: Path) -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+    with sync_playwright() as driver, browser.chromium(driver) as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
 def address(built: Path) -> Iterator[str]:
-    with servers.static(built.parent) as server:
-        yield f"{server}/{built.name}/"
+    with servers.static(built, below="/course/") as address:
+        yield address
 
 
 @pytest.fixture
@@ -637,6 +633,38 @@ def test_a_bookmark_and_the_place_where_one_stopped_are_found_again(
 
 
 @pytest.mark.browser
+def test_a_lesson_shows_what_was_passed_and_keeps_which_hints_were_read(
+    page: Page, address: str
+) -> None:
+    keep(page, address, all_passed())
+    page.goto(f"{address}lessons/00_start_here/")
+    expect(page.get_by_text("You have passed this.")).to_have_count(2)
+    keep(page, address, {"version": 1, "attempts": [], "hints": {}})
+    page.goto(f"{address}lessons/00_start_here/")
+    first = page.locator(".de-exercise").first
+    first.get_by_text("Hint 2 of").click()
+    page.wait_for_function("localStorage.getItem('dog-eared').includes('opening_hours')")
+    first.get_by_text("Hint 1 of").click()
+    assert kept(page)["hints"] == {"00.opening_hours": 2}
+    expect(page.get_by_text("You have passed this.").first).to_be_hidden()
+
+
+@pytest.mark.browser
+def test_the_solved_lesson_opens_in_its_page(page: Page, address: str) -> None:
+    page.goto(f"{address}lessons/00_start_here/")
+    solved = course.find("00.opening_hours").solution.strip().splitlines()[-1].strip()
+    first = page.locator(".de-exercise").first
+    shown = first.locator("details.de-solution pre")
+    button = page.get_by_role("button", name="Show it solved")
+    expect(shown).to_be_hidden()
+    button.press("Enter")
+    expect(shown).to_contain_text(solved)
+    expect(first.locator(".de-solved .de-card")).to_contain_text("passed")
+    button.press("Enter")
+    expect(shown).to_be_hidden()
+
+
+@pytest.mark.browser
 def test_progress_goes_out_to_a_file_and_into_another_browser(
     page: Page, address: str, chromium: Browser, tmp_path: Path
 ) -> None:
@@ -658,6 +686,29 @@ def test_progress_goes_out_to_a_file_and_into_another_browser(
     other.get_by_label("Import from a file").set_input_files(file)
     expect(other.get_by_text("This is not a progress file")).to_be_visible()
     other.context.close()
+
+
+@pytest.mark.browser
+def test_of_two_states_of_a_card_the_one_reviewed_later_is_kept(
+    page: Page, address: str, tmp_path: Path
+) -> None:
+    def reviewed(day: int, due: int) -> dict[str, Any]:
+        times = {"last_review": f"2026-01-{day:02}T08:00:00Z", "due": f"2026-02-{due:02}T08:00:00Z"}
+        return {**times, "stability": 3.2, "difficulty": 5.0, "reps": 1, "lapses": 0, "state": 2}
+
+    here = {"00.older_here": reviewed(1, 1), "00.newer_here": reviewed(3, 3)}
+    file = {
+        "00.older_here": reviewed(2, 2),
+        "00.newer_here": reviewed(2, 2),
+        "00.only_there": reviewed(2, 2),
+    }
+    keep(page, address, all_passed() | {"cards": here})
+    page.goto(f"{address}study/progress/")
+    path = tmp_path / "progress.json"
+    path.write_text(json.dumps(all_passed() | {"cards": file}), encoding="utf-8")
+    page.get_by_label("Import from a file").set_input_files(path)
+    expect(page.get_by_text("Imported: 0 attempts are new.")).to_be_visible()
+    assert kept(page)["cards"] == file | {"00.newer_here": reviewed(3, 3)}
 
 
 @pytest.mark.browser
@@ -688,7 +739,7 @@ def test_a_file_that_lies_breaks_no_page_and_leads_nowhere_else(page: Page, addr
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_study_pages_are_for_everybody(chromium: Browser, address: str, scheme: Any) -> None:
-    axe = bundle.node_modules(course.root()) / "axe-core" / "axe.min.js"
+    axe = bundle.node_modules(course.root(), tests=True) / "axe-core" / "axe.min.js"
     context = chromium.new_context(
         viewport={"width": 390, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
     )

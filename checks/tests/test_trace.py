@@ -93,6 +93,69 @@ def ask(app: ASGIApp, *paths: str) -> list[int]:
     return asyncio.run(all_of_them())
 
 
+# -- what holds up the event loop ------------------------------------------------------------------
+def test_a_sync_engine_on_the_event_loop_holds_it_up(engine: Engine) -> None:
+    app = FastAPI()
+
+    def ask_for_books() -> int:
+        with engine.begin() as connection:
+            return connection.scalar(select(func.count()).select_from(Book)) or 0
+
+    @app.get("/loop")
+    async def on_the_loop() -> int:
+        return ask_for_books()
+
+    @app.get("/thread")
+    def in_a_thread() -> int:
+        return ask_for_books()
+
+    @app.get("/handed-over")
+    async def handed_over() -> int:
+        return await asyncio.to_thread(ask_for_books)
+
+    with trace(app, engine) as seen:
+        assert ask(app, "/loop", "/thread", "/handed-over") == [200, 200, 200]
+        assert TestClient(app).get("/loop").is_success
+    assert seen.blocking == ["SELECT count(*) AS count_1 FROM book", "COMMIT"] * 2
+    assert {one.request for one in seen if one["blocks"]} == {1, 4}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_awaited_or_done_in_a_thread_holds_up_nobody(tmp_path: Path, kind: str) -> None:
+    names = shop.names(kind, tmp_path)
+    with trace(names["app"], names["engine"]) as seen:
+        assert TestClient(names["app"]).post("/books", json={"title": "Persuasion"}).is_success
+    assert seen.blocking == []
+
+
+def test_what_a_cell_sends_itself_is_no_requests_trouble(engine: Engine) -> None:
+    async def cell() -> None:
+        with engine.begin() as connection:
+            connection.execute(select(Book.id))
+
+    with trace(engine) as seen:
+        asyncio.run(cell())
+    assert seen.commits == 1
+    assert seen.blocking == []
+
+
+def test_it_says_which_line_of_a_notebook_holds_up_the_loop(engine: Engine) -> None:
+    names: dict[str, Any] = {"engine": engine, "select": select, "Book": Book}
+    source = (
+        "def count():\n    with engine.connect() as c:\n        return c.scalar(select(Book.id))\n"
+    )
+    exec(compile(source, "<ipython-input-3-abcdef>", "exec"), names)
+    app = FastAPI()
+
+    @app.get("/loop")
+    async def on_the_loop() -> int:
+        return int(names["count"]())
+
+    with trace(app, engine) as seen:
+        TestClient(app).get("/loop")
+    assert seen.of("sql")[0]["where"].startswith("line 3")
+
+
 # -- a request's life, on every kind of engine -----------------------------------------------------
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_writing_request_in_order(tmp_path: Path, kind: str) -> None:
@@ -533,6 +596,33 @@ def test_a_streaming_response_holds_its_connection(engine: Engine) -> None:
     ]
     assert [one["size"] for one in seen.of("chunk", "body")] == [5, 4, 0]
     assert {one.request for one in seen} == {1}
+
+
+@pytest.mark.parametrize(
+    ("parts", "read", "streamed"),
+    [(None, [5, 5, 5, 5, 5], None), (2, [2, 2, 4, 4, 5], True)],
+)
+def test_a_chunk_tells_how_many_rows_had_been_read(
+    engine: Engine, parts: int | None, read: list[int], streamed: bool | None
+) -> None:
+    app = FastAPI()
+    with Session(engine) as session, session.begin():
+        session.add_all(Book(title=title) for title in "ABCD")
+
+    @app.get("/export")
+    def export() -> StreamingResponse:
+        def lines() -> Iterator[str]:
+            options = {"yield_per": parts} if parts else {}
+            with Session(engine) as session:
+                for book in session.scalars(select(Book), execution_options=options):
+                    yield f"{book.title}\n"
+
+        return StreamingResponse(lines())
+
+    with trace(app, engine) as seen:
+        TestClient(app).get("/export")
+    assert [one["read"] for one in seen.of("chunk")] == read
+    assert [one["streamed"] for one in seen.of("sql")] == [streamed]
 
 
 def test_a_background_task_comes_after_the_body(engine: Engine) -> None:

@@ -135,14 +135,19 @@ def write(root: Path, docs: Path) -> Bundle:
     return Bundle(folder, download, changed=True)
 
 
-def node_modules(root: Path) -> Path:
+def node_modules(root: Path, tests: bool = False) -> Path:
     """The npm packages that the lock file names, installed in the cache.
+
+    Args:
+        root: The repository.
+        tests: With what only tests need, five times as much.
 
     Raises:
         BundleError: there is no npm, or it cannot install them.
     """
     pins = [root / path for path in _PINS]
-    place = root / ".site-cache" / f"npm-{_digest(path.read_bytes() for path in pins)}"
+    kind = "npm-tests" if tests else "npm"
+    place = root / ".site-cache" / f"{kind}-{_digest(path.read_bytes() for path in pins)}"
     if (place / "complete").exists():
         return place / "node_modules"
     npm = shutil.which("npm")
@@ -154,7 +159,8 @@ def node_modules(root: Path) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     for path in pins:
         shutil.copy(path, place / path.name)
-    _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], place, "npm could not install")
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    _run([*command, *([] if tests else ["--omit=dev"])], place, "npm could not install")
     (place / "complete").touch()
     return place / "node_modules"
 

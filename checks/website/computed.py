@@ -47,7 +47,7 @@ def answers(asked: Mapping[Path, Sequence[Ask]]) -> dict[str, str]:
     """
     fresh = multiprocessing.get_context("spawn")
     found: dict[str, str] = {}
-    with ProcessPoolExecutor(_AT_ONCE, mp_context=fresh) as pool:
+    with ProcessPoolExecutor(_AT_ONCE, mp_context=fresh, max_tasks_per_child=1) as pool:
         for given in pool.map(_run, asked, asked.values()):
             if isinstance(given, str):
                 raise CourseError(given)

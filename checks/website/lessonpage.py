@@ -22,13 +22,13 @@ def render(content: Content, drawn: dict[str, Drawn]) -> str:
         drawn: The outputs of its cells, by id.
     """
     entries = {entry.id: entry for entry in content.lesson.exercises}
-    # Under numbered parts, which are headings of the first rank in a notebook, all go one deeper.
-    ranks = [rank for rank, _ in prose.headings(content.prose)]
-    deeper = 1 if ranks.count(1) > 1 else 0
+    in_parts = _in_parts(content.cells)
     blocks = [front_matter(content.heading, content.description), f"# {content.heading}"]
     blocks.append(_facts(content))
     for card, cells in groupby(_in_cards(content.cells), key=lambda pair: pair[0]):
-        inside = [_block(cell, content, entries, drawn, deeper) for _, cell in cells]
+        inside = [
+            _block(cell, content, entries, drawn, deeper=cell.id in in_parts) for _, cell in cells
+        ]
         if card:
             named = card.replace(".", "-").replace("_", "-")
             opening = (
@@ -103,11 +103,14 @@ def _facts(content: Content) -> str:
         lines.append(f'<br><span class="de-soft">Run with {escape(versions)}</span>')
     name = content.lesson.name
     return (
-        "".join(lines)
-        + f'</p>\n\n[Download the notebook]({name}.ipynb){{ .md-button download="{name}.ipynb" }} '
-        f'[The solved one]({name}.solved.ipynb){{ .md-button download="{name}.solved.ipynb" }}\n'
+        "".join(lines) + f"</p>\n\n{_download('the notebook', f'{name}.ipynb')} "
+        f"{_download('the solved one', f'{name}.solved.ipynb')}\n"
         "{ .de-buttons }"
     )
+
+
+def _download(what: str, file: str) -> str:
+    return f'[Download {what}]({file}){{ .md-button download="{file}" }}'
 
 
 def _size(content: Content) -> str:
@@ -116,6 +119,21 @@ def _size(content: Content) -> str:
     exercises = "1 exercise" if many == 1 else f"{many} exercises"
     points = f"{content.points:g} points" if content.lesson.graded else "for no points"
     return f"{minutes} to read · {exercises}, {points}"
+
+
+def _in_parts(cells: Iterable[Cell]) -> set[str]:
+    """The cells from the first numbered part on, by id.
+
+    A notebook's parts are headings of the first rank, as its title is. On a page they are of the
+    second, so that whatever stands under them goes one deeper as well.
+    """
+    listed = list(cells)
+    first_rank = [
+        place
+        for place, cell in enumerate(listed)
+        if cell.role == "prose" and any(rank == 1 for rank, _ in prose.headings([cell.shipped]))
+    ]
+    return {cell.id for cell in listed[first_rank[1] :]} if len(first_rank) > 1 else set()
 
 
 def _in_cards(cells: Iterable[Cell]) -> Iterator[tuple[str, Cell]]:
@@ -176,7 +194,7 @@ def _block(
     content: Content,
     entries: dict[str, course.ExerciseEntry],
     drawn: dict[str, Drawn],
-    deeper: int,
+    deeper: bool,
 ) -> str:
     shown = drawn.get(cell.id, Drawn())
     match cell.role:
@@ -184,7 +202,7 @@ def _block(
             source = cell.shipped
             if source.startswith("# ") and source[2:].startswith(content.heading):
                 source = source.partition("\n")[2]
-            return prose.for_site(source, deeper)
+            return prose.for_site(source, int(deeper))
         case "exercise":
             entry = entries[cell.exercise or ""]
             made = cell_html(cell.id, "exercise", cell.shipped, exercise=entry.id)

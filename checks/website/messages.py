@@ -18,6 +18,7 @@ TABLE = "Messages met"
 
 _ROW = re.compile(r"^\|(.+)\|(.+)\|\s*$")
 _QUOTED = re.compile(r"`([^`]+)`")
+_LISTED = re.compile(r"`[^`]+`(?:(?:,| or|, or) `[^`]+`)*")  # `This` or `that`, at a `PATCH`
 _LONGEST = 400  # characters of a line worth quoting
 _FIELDS = {"message", "means", "cause", "cure"}
 
@@ -60,11 +61,12 @@ def met(contents: Iterable[Content]) -> list[Met]:
     found: dict[str, Met] = {}
     for content in lessons:
         for message, what in _rows(content):
-            quoted = _QUOTED.findall(message) or [prose.plain(message)]
+            listed = _LISTED.match(message)
+            quoted = _QUOTED.findall(listed[0]) if listed else [prose.plain(message)]
             one = found.setdefault(quoted[0], Met(quoted[0]))
             one.also += [also for also in quoted[1:] if also not in one.also]
             # Where it was met, `at a commit`, belongs to what happened.
-            where = re.sub(r"`[^`]+`|,? or ", "", message).strip(" ,")
+            where = message[listed.end() :].strip(" ,") if listed else ""
             one.told.append((content, f"{where}: {what}" if where else what))
     for one in found.values():
         one.seen = list(_seen(one.message, lessons))

@@ -14,13 +14,16 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, TypeVarTuple, cast
 from weakref import WeakKeyDictionary
 
 from checks.errors import StandstillError
 from checks.website.browser import greenlets, threads
+
+Args = TypeVarTuple("Args")
+Result = TypeVar("Result")
 
 
 class _Clock:
@@ -50,23 +53,42 @@ class NestedLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None: ...
 
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Args], Result], *args: *Args
+    ) -> asyncio.Future[Result]:
+        """Call the function in place, and give a future that has its result already."""
+        future: asyncio.Future[Result] = self.create_future()
+        try:
+            with _in_a_worker(self):
+                future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
     def drive(self, future: Future[Any]) -> None:
         """Run until the future is done; whoever runs outside stands still meanwhile."""
-        outer = asyncio._get_running_loop()
-        task = asyncio.current_task(outer) if outer else None
-        if outer and task:
-            asyncio.tasks._leave_task(outer, task)
-        asyncio._set_running_loop(None)
         try:
-            with threads.inside(self._thread):
+            with _off_the_loop(), threads.inside(self._thread):
                 self.run_until_complete(asyncio.wrap_future(future, loop=self))
         except BaseException:
             if not future.done():  # its own failure is for whoever asks for its result
                 raise
-        finally:
-            asyncio._set_running_loop(outer)
-            if outer and task:
-                asyncio.tasks._enter_task(outer, task)
+
+
+@contextmanager
+def _off_the_loop() -> Iterator[None]:
+    """What the block does, it does as another thread would: no event loop is running there."""
+    loop = asyncio._get_running_loop()
+    task = asyncio.current_task(loop) if loop else None
+    if loop and task:
+        asyncio.tasks._leave_task(loop, task)
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
+        if loop and task:
+            asyncio.tasks._enter_task(loop, task)
 
 
 class PortalFuture(Future[Any]):
@@ -145,6 +167,13 @@ def _wait(futures: Iterable[Future[Any]]) -> None:
 _workers: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
 
 
+@contextmanager
+def _in_a_worker(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """What the block does, it does in the one worker thread that a loop has here."""
+    with threads.inside(_workers.setdefault(loop, threads.new())), _off_the_loop():
+        yield
+
+
 async def _run_here(
     backend: Any,
     function: Callable[..., Any],
@@ -154,7 +183,7 @@ async def _run_here(
 ) -> Any:
     """Stand in for AnyIO's worker threads: an `async` step aside, then the call, in place."""
     await backend.checkpoint()
-    with threads.inside(_workers.setdefault(asyncio.get_running_loop(), threads.new())):
+    with _in_a_worker(asyncio.get_running_loop()):
         return contextvars.copy_context().run(function, *args)
 
 

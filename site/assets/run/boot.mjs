@@ -20,20 +20,22 @@ function equip(cell, number) {
   if (!home) return;
   const bar = document.createElement("div");
   bar.className = "de-bar";
+  const shown = document.createElement("span");
+  Object.assign(shown, { className: "de-number", textContent: number });
+  shown.setAttribute("aria-hidden", "true"); // the buttons name it
+  bar.append(shown);
   if (cell.recorded) {
-    bar.append("Recorded: this cell needs threads or sockets, and a web page has neither. This is what it gave.");
+    const said = document.createElement("span");
+    said.className = "de-recorded";
+    const gave = home.querySelector("[data-output]")?.hasChildNodes() ? "This is what it gave." : "";
+    said.textContent = `Recorded: this cell needs threads, sockets or a server, and a web page has none. ${gave}`;
+    bar.append(said);
   } else {
     const act = (what) => async () => (await loaded())[what](cell.id);
-    bar.append(
-      button(`Run cell ${number}`, "▶ Run", act("run")),
-      button(`Run to here: run all cells above cell ${number}, and it`, "⇈ Run to here", act("runTo")),
-      button(`Edit cell ${number}`, "Edit", act("edit")),
-    );
-    if (cell.role === "check" && cell.exercise)
-      for (const [what, text] of [["hint", "Hint"], ["solution", "Solution"]])
-        bar.append(
-          button(`${text} for ${cell.exercise}`, text, async () => (await loaded()).ask(cell.id, what)),
-        );
+    bar.append(button(`Run cell ${number}`, "▶ Run", act("run")));
+    if (number > 1)
+      bar.append(button(`Run to here: run all cells above cell ${number}, and it`, "⇈ Run to here", act("runTo")));
+    bar.append(button(`Edit cell ${number}`, "Edit", act("edit")));
     const code = home.querySelector("pre");
     code?.addEventListener("click", async ({ clientX, clientY, target }) => {
       if (!target.closest("a, button") && getSelection().isCollapsed)
@@ -44,21 +46,14 @@ function equip(cell, number) {
 }
 
 if (lesson && lesson.run !== false) {
-  const style = document.createElement("style");
-  style.textContent = `
-.de-bar{display:flex;flex-wrap:wrap;gap:.3rem;align-items:center;font-size:.65rem;margin-bottom:-.6rem;color:var(--md-default-fg-color--light)}
-.de-button{font:inherit;padding:.2rem .55rem;min-height:1.5rem;border:1px solid var(--md-default-fg-color--lighter);border-radius:.2rem;color:var(--md-default-fg-color);background:var(--md-default-bg-color);cursor:pointer}
-.de-button:hover,.de-button:focus-visible{border-color:var(--md-accent-fg-color);color:var(--md-accent-fg-color)}
-.de-runs{font-size:.7rem;color:var(--md-default-fg-color--light)}
-@media print{.de-bar,.de-runs{display:none}}`;
-  document.head.append(style);
   let number = 0;
   for (const cell of lesson.cells) equip(cell, (number += 1));
   const first = lesson.cells.find((cell) => element(cell.id));
   if (first) {
     const said = document.createElement("p");
     said.className = "de-runs";
-    said.textContent = `The cells below run in this page. The first Run loads Python, about ${DOWNLOAD}, from this site; your browser keeps it.`;
+    const what = lesson.cells.length === 1 ? "The cell below runs" : "The cells below run";
+    said.textContent = `${what} in this page. The first Run loads Python, about ${DOWNLOAD}, from this site; your browser keeps it.`;
     element(first.id).before(said);
   }
   try {

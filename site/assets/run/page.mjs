@@ -4,6 +4,7 @@ import { exported, imported, load, update } from "./store.mjs";
 const BUNDLE = new URL("../../generated/run/", import.meta.url).href;
 const SAVE_AFTER = 300; // milliseconds of not typing
 const STAGES = {
+  start: "Starting Python",
   unpack: "Unpacking the packages",
   import: "Importing FastAPI and SQLAlchemy",
 };
@@ -202,9 +203,26 @@ class Cell {
 /** A value in the richest form that the page can show. */
 function shown(data) {
   const rich = data["text/html"] ?? data["image/svg+xml"];
-  if (rich !== undefined) return make("div", { className: "de-html", innerHTML: rich });
+  if (rich !== undefined) return leading(make("div", { className: "de-html", innerHTML: rich }));
   if (data["image/png"]) return make("img", { src: `data:image/png;base64,${data["image/png"]}`, alt: data["text/plain"] });
   return make("pre", { className: "de-value", textContent: data["text/plain"] });
+}
+
+/** A card's `hint("...")` and `solution("...")` open what is folded beside the exercise. */
+function leading(output) {
+  for (const call of output.querySelectorAll(".de-card .next code")) {
+    const [, what, exercise] = /^(hint|solution)\("([\w.]+)"\)$/.exec(call.textContent) ?? [];
+    const folded = [...document.querySelectorAll(`[data-exercise="${exercise}"] details.de-${what}`)];
+    if (!folded.length) continue;
+    const opens = button(call.textContent, () => {
+      const next = folded.find((one) => !one.open) ?? folded.at(-1);
+      next.open = true;
+      next.querySelector("summary").focus();
+    }, what === "hint" ? "Open the next hint" : "Open the solution");
+    opens.className = "de-leads";
+    call.replaceChildren(opens);
+  }
+  return output;
 }
 
 // -- the page ------------------------------------------------------------------------------------
@@ -250,12 +268,6 @@ class Page {
     cell.view?.focus();
   }
 
-  /** Ask for a hint or the solution below the check of an exercise. */
-  ask(id, what) {
-    const cell = this.byId.get(id);
-    this.enqueue([{ cell, source: `import checks\nchecks.${what}(${JSON.stringify(cell.exercise)})`, aside: true }]);
-  }
-
   // -- one after the other
   enqueue(jobs) {
     for (const job of jobs) {
@@ -279,10 +291,10 @@ class Page {
   }
 
   done({ ok }) {
-    const { cell, source, aside } = this.running;
+    const { cell, source } = this.running;
     this.running = null;
     cell.state = ok ? "done" : "failed";
-    if (!aside) cell.ran = source;
+    cell.ran = source;
     const waiting = this.queue.length;
     if (!ok && waiting) {
       for (const job of this.queue) if (job.cell !== cell) job.cell.state = "";

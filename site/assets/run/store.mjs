@@ -64,9 +64,12 @@ export const exported = () => `${JSON.stringify(load(), null, 1)}\n`;
 const sameAttempt = (one, other) =>
   one.exercise === other.exercise && one.status === other.status && one.at === other.at;
 
+/** When a card was last reviewed, in milliseconds; NaN, which no comparison is true of, where nothing says so. */
+const reviewed = (card) => Date.parse(card?.last_review);
+
 /**
  * Take in a file that was exported; what is here already stays. Gives a sentence on what happened.
- * Of two edits or cards of one name the later one wins.
+ * Of two edits of one name the later one wins, of two cards the one that was reviewed later.
  */
 export function imported(text) {
   let found = null;
@@ -90,12 +93,13 @@ export function imported(text) {
     for (const [name, edit] of Object.entries(found.edits))
       if (isObject(edit) && typeof edit.source === "string" && !(store.edits[name]?.at > edit.at))
         store.edits[name] = edit;
-    for (const [name, card] of Object.entries(found.cards)) store.cards[name] ??= card;
+    for (const [name, card] of Object.entries(found.cards))
+      if (isObject(card) && !(reviewed(store.cards[name]) >= reviewed(card))) store.cards[name] = card;
     for (const part of ["scores", "bookmarks"]) {
       const known = new Set(store[part].map((one) => JSON.stringify(one)));
       store[part].push(...found[part].filter((one) => !known.has(JSON.stringify(one))));
     }
-    store.last ??= found.last;
+    if (found.last && !(store.last?.at >= found.last.at)) store.last = found.last;
   });
   return fresh === 1 ? "Imported: 1 attempt is new." : `Imported: ${fresh} attempts are new.`;
 }

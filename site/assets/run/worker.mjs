@@ -5,14 +5,16 @@ let cell;
 
 const tell = (message) => self.postMessage(message);
 
-// -- loading: every byte is counted, whoever asks for it ------------------------------------------
+// -- loading: every byte that is fetched is counted, whoever asks for it --------------------------
 const loaded = new Map();
 let sizes = {};
 
 function count(name, bytes) {
-  loaded.set(name, bytes);
+  loaded.set(name, Math.min(bytes, sizes[name])); // text arrives unpacked
   const sum = (values) => [...values].reduce((total, one) => total + one, 0);
-  tell({ type: "loading", stage: "download", loaded: sum(loaded.values()), total: sum(Object.values(sizes)) });
+  const progress = { loaded: sum(loaded.values()), total: sum(Object.values(sizes)) };
+  tell({ type: "loading", stage: "download", ...progress });
+  if (progress.loaded >= progress.total) tell({ type: "loading", stage: "start" });
 }
 
 function counted(response, name) {
@@ -62,8 +64,8 @@ async function boot({ base, kept }) {
   const started = performance.now();
   const manifest = await (await plainFetch(new URL("manifest.json", base), { cache: "no-cache" })).json();
   const { key } = manifest;
-  sizes = { ...manifest.files };
-  delete sizes["editor.mjs"]; // comes with the first click into a cell
+  const fetched = Object.entries(manifest.files).filter(([name]) => !name.endsWith(".mjs"));
+  sizes = Object.fromEntries(fetched); // how far an import of a module is, nobody tells
   self.fetch = countingFetch(base, key);
 
   const archive = get(versioned(base, "packages.zip", key)).then((response) =>
@@ -75,7 +77,6 @@ async function boot({ base, kept }) {
   const marks = { python: performance.now() - started };
 
   const packages = await archive;
-  for (const name of Object.keys(sizes)) loaded.set(name, sizes[name]);
   tell({ type: "loading", stage: "unpack" });
   python.unpackArchive(packages, "zip", { extractDir: "/" });
   marks.unpacked = performance.now() - started;

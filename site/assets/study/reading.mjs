@@ -1,4 +1,5 @@
-// On a lesson's page: a bookmark at each heading, and where the reader stopped.
+// On a lesson's page: a bookmark at each heading, what was passed, which hints were read, and where
+// the reader stopped.
 import { load, subscribe, update } from "../run/store.mjs";
 
 const root = new URL("../../", import.meta.url).pathname;
@@ -33,7 +34,7 @@ if (document.getElementById("de-lesson") && page) {
       said.textContent = on ? `Bookmark set: ${words}.` : `Bookmark removed: ${words}.`;
     });
     button.setAttribute("aria-label", `Bookmark: ${words}`);
-    heading.append(button);
+    heading.insertBefore(button, heading.querySelector("a.headerlink"));
     return { button, id: heading.id };
   });
   const isMarked = (anchor) => load().bookmarks.some((one) => one.page === page && one.anchor === anchor);
@@ -45,8 +46,45 @@ if (document.getElementById("de-lesson") && page) {
       button.title = on ? "Remove the bookmark" : "Bookmark this heading";
     }
   };
-  subscribe(draw);
+
+  const exercises = [...document.querySelectorAll(".de-exercise")].map((home) => {
+    const passed = document.createElement("p");
+    Object.assign(passed, { className: "study-passed", textContent: "✓ You have passed this.", hidden: true });
+    home.querySelector("h2, h3, h4")?.after(passed);
+    return { passed, id: home.dataset.exercise };
+  });
+  const drawPassed = ({ attempts }) => {
+    const done = new Set(attempts.filter((one) => one?.status === "passed").map((one) => one.exercise));
+    for (const { passed, id } of exercises) passed.hidden = !done.has(id);
+  };
+  subscribe((store) => {
+    draw();
+    drawPassed(store);
+  });
   draw();
+  drawPassed(load());
+
+  // A hint that is unfolded counts as one that `hint(...)` gave.
+  document.addEventListener("toggle", ({ target }) => {
+    if (!target.open || !target.matches("details.de-hint")) return;
+    const exercise = target.closest("[data-exercise]").dataset.exercise;
+    update((state) => {
+      state.hints[exercise] = Math.max(Number(target.dataset.hint), state.hints[exercise] ?? 0);
+    });
+  }, true);
+
+  const folded = [...document.querySelectorAll("details:is(.de-solution, .de-solved)")];
+  if (folded.length) {
+    const solved = document.createElement("button");
+    Object.assign(solved, { type: "button", className: "md-button", textContent: "Show it solved" });
+    solved.addEventListener("click", () => {
+      const open = solved.getAttribute("aria-pressed") !== "true";
+      for (const one of folded) one.open = open;
+      solved.setAttribute("aria-pressed", String(open));
+    });
+    solved.setAttribute("aria-pressed", "false");
+    document.querySelector(".de-buttons")?.append(" ", solved);
+  }
 
   let waiting = 0;
   const stopped = () => {
