@@ -92,7 +92,7 @@ class Certificate:
 
 
 def award(name: str, standings: Mapping[str, Standing]) -> Certificate:
-    """The certificate of whoever has passed every exercise of the course.
+    """The certificate of whoever has passed every exercise of the course, projects aside.
 
     Args:
         name: Whom to name.
@@ -101,7 +101,8 @@ def award(name: str, standings: Mapping[str, Standing]) -> Certificate:
     Raises:
         CertificateError: an exercise is still open, or nobody can be called that.
     """
-    entries = [entry for lesson in course.catalogue() for entry in lesson.exercises]
+    graded = [lesson for lesson in course.catalogue() if lesson.graded]
+    entries = [entry for lesson in graded for entry in lesson.exercises]
     passed = [
         Passed(entry.id, found.points, moment(found.passed_at))
         for entry in entries

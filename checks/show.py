@@ -215,6 +215,78 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST_BODY else text[: _LONGEST_BODY - 1] + "…"
 
 
+# -- the report on a lesson -----------------------------------------------------------------------
+def report_text(lesson: str, verdicts: Iterable[Verdict], demanded: Demanded) -> str:
+    """What of a lesson is met and what is open, line by line, as plain text.
+
+    Args:
+        lesson: What the lesson is called.
+        verdicts: One on each of its exercises.
+        demanded: What each exercise requires, in words, by its id.
+    """
+    met, parts = _report(verdicts, demanded)
+    lines = [f"{lesson}: {met}."]
+    for verdict, rows in parts:
+        sign, _, _ = _LOOKS[verdict.status]
+        lines += ["", f"{sign} {verdict.status.words}: {verdict.title}"]
+        for status, text in rows:
+            lines += _filled(f"{_LOOKS[status][0]} {text}", "  ", "    ")
+        if _needs_a_word(verdict):
+            lines += _filled(verdict.message, "  ")
+    return _printable("\n".join(lines))
+
+
+def report_html(lesson: str, verdicts: Iterable[Verdict], demanded: Demanded) -> str:
+    """The report as a card.
+
+    Args:
+        lesson: What the lesson is called.
+        verdicts: One on each of its exercises.
+        demanded: What each exercise requires, in words, by its id.
+    """
+    met, parts = _report(verdicts, demanded)
+    shown = [f'<p class="head"><b>{met}</b> <span class="title">{escape(lesson)}</span></p>']
+    for verdict, rows in parts:
+        sign, _, tone = _LOOKS[verdict.status]
+        shown.append(
+            f'<p class="lesson"><b class="{tone}">{sign} {verdict.status.words}</b> '
+            f'<span class="title">{escape(verdict.title)}</span></p>'
+        )
+        listed = "".join(
+            f'<li><b class="{_LOOKS[status][2]}" role="img" aria-label="{_SAID[status]}">'
+            f"{_LOOKS[status][0]}</b> {_rich(text)}</li>"
+            for status, text in rows
+        )
+        shown.append(f"<ul>{listed}</ul>")
+        if _needs_a_word(verdict):
+            shown.append(f"<p>{_rich(verdict.message)}</p>")
+    return _printable(f'<div class="de-card calm">{_STYLE}{"".join(shown)}</div>')
+
+
+Demanded = Mapping[str, Sequence[str]]
+_Part = tuple[Verdict, list[tuple[Status, str]]]
+_SAID = {Status.PASSED: "met", Status.FAILED: "not met", Status.NOT_ATTEMPTED: "not looked at yet"}
+
+
+def _report(verdicts: Iterable[Verdict], demanded: Demanded) -> tuple[str, list[_Part]]:
+    """How many requirements are met, and how each came out; unjudged ones are not attempted."""
+    parts: list[_Part] = []
+    for verdict in verdicts:
+        if verdict.findings:
+            looked = [(one.met, one.text) for one in verdict.findings]
+            rows = [(Status.PASSED if met else Status.FAILED, text) for met, text in looked]
+        else:
+            rows = [(Status.NOT_ATTEMPTED, text) for text in demanded[verdict.exercise]]
+        parts.append((verdict, rows))
+    every = [status for _, rows in parts for status, _ in rows]
+    return f"{every.count(Status.PASSED)} of {len(every)} met", parts
+
+
+def _needs_a_word(verdict: Verdict) -> bool:
+    """Whether the lines do not say how it stands: it could not be judged."""
+    return not verdict.findings and verdict.status is not Status.NOT_ATTEMPTED
+
+
 # -- hints and solutions --------------------------------------------------------------------------
 def hint_html(title: str, number: int, total: int, text: str) -> str:
     """One hint as a card."""
@@ -339,7 +411,8 @@ def progress_html(rows: Sequence[Row]) -> str:
 def _summary(rows: Sequence[Row]) -> str:
     done = sum(row.status is Status.PASSED for row in rows)
     points, most = sum(row.points for row in rows), sum(row.max_points for row in rows)
-    return f"{done} of {len(rows)} exercises passed, {points:g} of {most:g} points."
+    passed = f"{done} of {len(rows)} exercises passed"
+    return f"{passed}, {points:g} of {most:g} points." if most else f"{passed}, for no points."
 
 
 def _by_lesson(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:

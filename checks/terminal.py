@@ -63,7 +63,7 @@ def show_report(report: Report) -> None:
             f"[{style}]{glyph} {one.status.words}[/]",
             one.exercise,
             one.title,
-            f"{one.points:g}/{one.max_points:g}",
+            f"{one.points:g}/{one.max_points:g}" if one.max_points else "",
         )
     console.print(table)
     open_ones = [one for one in report.exercises if one.status is not Status.PASSED]
@@ -73,8 +73,13 @@ def show_report(report: Report) -> None:
     if open_ones:
         console.print()
         console.print(show.card_rich((started or open_ones)[0], console.width))
-    total = f"\n{report.points:g} of {report.max_points:g} points in {report.file}."
-    console.print(total, markup=False)
+    passed = len(report.exercises) - len(open_ones)
+    total = (
+        f"{report.points:g} of {report.max_points:g} points"
+        if report.max_points or not report.exercises
+        else f"{passed} of {len(report.exercises)} exercises passed, for no points,"
+    )
+    console.print(f"\n{total} in {report.file}.", markup=False)
 
 
 def show_exercises() -> None:
@@ -84,7 +89,8 @@ def show_exercises() -> None:
         for entry in lesson.exercises:
             card = entry.card
             names = ", ".join(card.needs)
-            line = f"  {entry.id}  {card.title}, {card.points():g} points: {names}"
+            points = f"{card.points():g} points" if card.points() else "no points"
+            line = f"  {entry.id}  {card.title}, {points}{': ' if names else ''}{names}"
             console.print(line, soft_wrap=True)
 
 

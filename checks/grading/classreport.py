@@ -89,6 +89,7 @@ class _Lesson:
     most: float = 0
     exercises: dict[str, _Exercise] = field(default_factory=dict)
     stops: Counter[str] = field(default_factory=Counter)
+    all_passed: int = 0
     mistakes: dict[tuple[str, str], _Mistake] = field(default_factory=dict)
     seconds: array[float] = field(default_factory=lambda: array("f"))
     ended: Counter[Ended] = field(default_factory=Counter)
@@ -141,6 +142,7 @@ class _Class:
         report = one.report
         lesson.points[report.points] += 1
         lesson.most = max(lesson.most, report.max_points)
+        lesson.all_passed += all(v.status is Status.PASSED for v in report.exercises)
         lesson.ended[one.ended] += 1
         unreadable = any(v.status is Status.UNREADABLE for v in report.exercises)
         if not unreadable:
@@ -273,12 +275,11 @@ def _verdicts(seen: _Class) -> str:
 
 
 def _lesson_row(number: str, lesson: _Lesson) -> str:
-    full = sum(count for points, count in lesson.points.items() if points >= lesson.most > 0)
     early = lesson.submissions - lesson.ended[Ended.WELL]
     cells = (
         str(lesson.submissions),
-        f"{_median(lesson.points):g} of {lesson.most:g}",
-        _share(full, lesson.submissions),
+        f"{_median(lesson.points):g} of {lesson.most:g}" if lesson.most else "no points",
+        _share(lesson.all_passed, lesson.submissions),
         str(lesson.stops[""]),
         str(early),
     )
@@ -375,7 +376,8 @@ def _notices(notices: Sequence[str]) -> list[str]:
 def _lesson(number: str, lesson: _Lesson) -> Iterator[str]:
     yield f'<section><h2 id="lesson-{page.safe(number)}">{page.safe(_title(number))}</h2>'
     yield '<div class="plots">'
-    yield _scores(lesson)
+    if lesson.most:
+        yield _scores(lesson)
     yield _passes(lesson)
     yield _stops(lesson)
     yield _run_times(lesson)
@@ -387,7 +389,7 @@ def _lesson(number: str, lesson: _Lesson) -> Iterator[str]:
 def _scores(lesson: _Lesson) -> str:
     tenths = Counter[int]()
     for points, count in lesson.points.items():
-        part = points / lesson.most if lesson.most else 0
+        part = points / lesson.most
         tenths[10 if part >= 1 else max(0, int(part * 10))] += count
     labels = [*(f"{ten}0" if ten else "0" for ten in range(10)), "all"]
     columns = [(label, tenths[ten]) for ten, label in enumerate(labels)]
@@ -589,8 +591,9 @@ def _mark(learner: str, number: str, mark: _Mark | None) -> str:
         for status in mark.statuses
     )
     flag = ' <b class="tone odd" title="wants a look">⚑</b>' if mark.look else ""
+    earned = f"{mark.points:g} of {mark.most:g}" if mark.most else "no points"
     return (
-        f'<td><a href="{_address(learner, number)}">{mark.points:g} of {mark.most:g}</a> '
+        f'<td><a href="{_address(learner, number)}">{earned}</a> '
         f'<span class="signs">{signs}</span>{flag}</td>'
     )
 

@@ -73,9 +73,11 @@ def _summary(graded: Graded) -> str:
     report = graded.report
     passed = sum(one.status is Status.PASSED for one in report.exercises)
     rows = "".join(_line(number, one) for number, one in enumerate(report.exercises, 1))
+    points = f"<b>{report.points:g}</b> of {report.max_points:g} points"
+    exercises = f"{passed} of {len(report.exercises)} exercises passed"
     return (
-        f'<p class="points"><b>{report.points:g}</b> of {report.max_points:g} points</p>'
-        f"<p>{passed} of {len(report.exercises)} exercises passed.</p>"
+        (f'<p class="points">{points}</p><p>' if report.max_points else "<p>For no points: ")
+        + f"{exercises}.</p>"
         '<table class="list"><caption class="unseen">The exercises and their points</caption>'
         '<thead class="unseen"><tr><th scope="col">Exercise</th><th scope="col">Status</th>'
         f'<th scope="col">Points</th></tr></thead><tbody>{rows}</tbody></table>'
@@ -88,8 +90,12 @@ def _line(number: int, verdict: Verdict) -> str:
     return (
         f'<tr><th scope="row"><a href="#exercise-{number}">{title}</a></th>'
         f'<td class="tone {tone}"><b aria-hidden="true">{sign}</b> {verdict.status.words}</td>'
-        f'<td class="number">{verdict.points:g} of {verdict.max_points:g}</td></tr>'
+        f'<td class="number">{_points(verdict)}</td></tr>'
     )
+
+
+def _points(one: Verdict | Finding) -> str:
+    return f"{one.points:g} of {one.max_points:g}" if one.max_points else ""
 
 
 def _trouble(graded: Graded) -> str:
@@ -153,11 +159,11 @@ def _findings(findings: list[Finding]) -> str:
         return ""
     lines = "".join(
         f'<li><b class="tone good">✓</b> {pages.prose(one.text)} '
-        f'<span class="soft">{one.points:g}/{one.max_points:g}</span></li>'
+        f'<span class="soft">{_points(one)}</span></li>'
         for one in findings[:_MOST_FINDINGS]
     )
     return (
-        '<div class="below"><details><summary>The points, one by one</summary>'
+        '<div class="below"><details><summary>What was checked, one by one</summary>'
         f"<ul>{lines}</ul></details></div>"
     )
 

@@ -69,10 +69,11 @@ class _File:
             return
         kept = sqlite3.connect(":memory:", check_same_thread=False)
         try:
-            with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as source:
-                source.execute("BEGIN IMMEDIATE")  # somebody's unfinished write shows here
-                source.execute("ROLLBACK")
-                source.backup(kept)
+            try:
+                self._copy_into(kept)
+            except sqlite3.OperationalError:
+                gc.collect()  # the lock may be that of a session that was dropped, not closed
+                self._copy_into(kept)
         except sqlite3.OperationalError as error:
             raise ObstacleError(
                 f"Your database {path.name} cannot be used ({error}): a session of yours is still "
@@ -80,6 +81,14 @@ class _File:
                 "all cells above; then check again."
             ) from error
         self._kept = kept
+
+    def _copy_into(self, kept: sqlite3.Connection) -> None:
+        with closing(
+            sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
+        ) as source:
+            source.execute("BEGIN IMMEDIATE")  # somebody's unfinished write shows here
+            source.execute("ROLLBACK")
+            source.backup(kept)
 
     def restore(self) -> None:
         for tries_left in (1, 0):

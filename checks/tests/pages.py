@@ -40,7 +40,9 @@ def site(folder: Path) -> Path:
 
 def write(docs: Path, name: str, cells: list[PageCell]) -> None:
     """A page with these cells, marked up as the site does it."""
-    data = json.dumps({"lesson": name[:2], "name": name, "cells": [asdict(one) for one in cells]})
+    data = json.dumps(
+        {"lesson": name.partition("_")[0], "name": name, "cells": [asdict(one) for one in cells]}
+    )
     blocks = "".join(
         f'<div class="de-cell" id="cell-{one.id}" data-cell="{one.id}" data-role="{one.role}">'
         f'<div class="highlight"><pre><code>{escape(one.source)}</code></pre></div>'

@@ -37,7 +37,7 @@ EACH = pytest.mark.parametrize("entry", ENTRIES, ids=[entry.id for entry in ENTR
 
 @pytest.mark.parametrize("answer", ALL)
 def test_each_answer_gets_its_verdict(answer: Answer) -> None:
-    verdict = rehearsal(answer.exercise[:2]).verdict(answer.exercise, answer.code)
+    verdict = rehearsal(answer.exercise.partition(".")[0]).verdict(answer.exercise, answer.code)
     assert (verdict.status, verdict.mistake) == (answer.status, answer.mistake), verdict.message
 
 
@@ -73,3 +73,19 @@ def test_there_are_enough_answers_and_every_mistake_is_proven(entry: ExerciseEnt
     proven = {one.mistake for one in wrong if one.mistake}
     assert proven <= named, f"no such mistake: {proven - named}"
     assert named <= proven, f"no answer proves {named - proven}"
+
+
+@pytest.mark.parametrize(
+    "entry", [pytest.param(one, id=one.id) for one in ENTRIES if not one.lesson.graded]
+)
+def test_each_fault_of_a_project_shows_by_itself(entry: ExerciseEntry) -> None:
+    tried = rehearsal(entry.lesson.number)
+    verdicts = [
+        tried.verdict(entry.id, one.code)
+        for one in answers(entry.lesson)
+        if one.exercise == entry.id and one.status is Status.FAILED
+    ]
+    open_alone = {
+        left[0] for one in verdicts if len(left := [f.name for f in one.findings if not f.met]) == 1
+    }
+    assert open_alone == {one.name for one in entry.card.requirements()}

@@ -64,6 +64,16 @@ def box(source: str, title: str) -> str:
 
 
 # -- counting -------------------------------------------------------------------------------------
+def test_a_project_has_no_points_and_its_passes_count(tmp_path: Path) -> None:
+    whole = [verdict(Status.PASSED, points=0, max_points=0), second(Status.PASSED, max_points=0)]
+    half = [whole[0], second(Status.FAILED, max_points=0)]
+    made = report(graded(*whole, learner="Ann"), graded(*half, learner="Bob"), out=tmp_path)
+    text = Page(made).text
+    assert "of 0" not in text and "no points" in text
+    assert "50%" in text  # all passed: Ann
+    assert "<figcaption>Points</figcaption>" not in made
+
+
 def test_it_counts(tmp_path: Path) -> None:
     failed = second(Status.FAILED, mistake="no_commit", message="Nobody committed.")
     made = report(

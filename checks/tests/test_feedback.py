@@ -50,6 +50,15 @@ def test_a_pass_and_a_failure_are_the_cards_of_the_notebook() -> None:
         assert each.text.replace("`", "") in read.text
 
 
+def test_a_project_is_told_without_points() -> None:
+    met = finding(met=True, max_points=0)
+    passed = verdict(Status.PASSED, points=0, max_points=0, findings=[met])
+    failed = verdict(Status.FAILED, SECOND, points=0, max_points=0)
+    text = Page(feedback.page(graded(passed, failed), LESSON)).text
+    assert "For no points: 1 of 2 exercises passed." in text
+    assert "0 of 0" not in text and "0/0" not in text
+
+
 def test_hints_are_folded_below_a_failure_and_the_solution_is_nowhere() -> None:
     made = feedback.page(graded(verdict(), verdict(Status.PASSED, SECOND)), LESSON)
     first, second = LESSON.exercises

@@ -170,6 +170,26 @@ def test_an_id_that_is_none_suggests_the_nearest(learner: Learner, call: str) ->
     )
 
 
+def test_a_lessons_number_gives_the_report_on_all_of_it(learner: Learner) -> None:
+    learner.hours('return {"open": "09:00"}')
+    report, card = learner.run('check("00")')
+    lines = report["text/plain"].splitlines()
+    assert lines[0].startswith("00 Start here: 1 of ") and lines[0].endswith(" met.")
+    assert "✗ failed: The opening hours" in lines
+    assert sum(line.startswith("  ✗ ") for line in lines) == 1
+    assert any(line.startswith("○ not attempted: ") for line in lines)
+    assert any(line.startswith("  ○ ") for line in lines)
+    assert "not looked at yet" in report["text/html"]
+    assert card["text/plain"].startswith("✗ failed: The opening hours")  # the first that fails
+    assert "1 of 3 exercises passed" not in learner.says("progress('00')")
+
+    learner.hours(RIGHT)
+    (report,) = learner.run('check("00")')
+    assert "✓ passed: The opening hours" in report["text/plain"]
+    assert "passed        The opening hours" in learner.says('progress("00")')
+    assert "choose among" in learner.says('check("98")')
+
+
 def test_the_learners_exception_is_trimmed_to_their_line(learner: Learner) -> None:
     said = " ".join(learner.hours("return {'open': 1 / 0}").split())
     assert "ZeroDivisionError: division by zero" in said

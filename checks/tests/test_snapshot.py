@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,26 @@ def test_a_file_is_put_back(tmp_path: Path, journal: str) -> None:
     snapshot.restore()
     assert numbers(engine) == [1]
     change(engine, "CREATE TABLE u (n INTEGER)")
+    engine.dispose()
+
+
+def test_a_session_that_was_dropped_in_a_transaction_is_not_in_the_way(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    change(engine, "CREATE TABLE t (n INTEGER)", "INSERT INTO t VALUES (1)")
+    gc.disable()
+    try:
+        dropped = engine.connect()
+        dropped.exec_driver_sql("INSERT INTO t VALUES (2)")
+        ring = [dropped]
+        ring.append(ring)  # type: ignore[arg-type]
+        del dropped, ring
+        snapshot = take(engine, never)
+    finally:
+        gc.enable()
+    assert snapshot
+    change(engine, "INSERT INTO t VALUES (3)")
+    snapshot.restore()
+    assert numbers(engine) == [1]
     engine.dispose()
 
 

@@ -117,7 +117,8 @@ def _size(content: Content) -> str:
     many = len(content.lesson.exercises)
     minutes = "1 minute" if content.minutes == 1 else f"{content.minutes} minutes"
     exercises = "1 exercise" if many == 1 else f"{many} exercises"
-    return f"{minutes} to read · {exercises}, {content.points:g} points"
+    points = f"{content.points:g} points" if content.lesson.graded else "for no points"
+    return f"{minutes} to read · {exercises}, {points}"
 
 
 def _in_parts(cells: Iterable[Cell]) -> set[str]:
@@ -232,8 +233,12 @@ def _times(statement: str) -> int:
 
 
 def _demands(entry: course.ExerciseEntry) -> str:
-    lines = [f"- {one.text} *({one.points:g})*" for one in entry.card.requirements()]
+    demanded = entry.card.requirements()
     many = entry.card.points()
+    if not many:
+        lines = [f"- {one.text}" for one in demanded]
+        return _folded("de-demands", "What is checked", "\n".join(lines))
+    lines = [f"- {one.text} *({one.points:g})*" for one in demanded]
     label = "What is checked: " + ("1 point" if many == 1 else f"{many:g} points")
     return _folded("de-demands", label, "\n".join(lines))
 

@@ -67,9 +67,11 @@ def _grade(row: Row, titles: dict[str, str]) -> list[str | float | None]:
 
 def _feedback(row: Row, titles: dict[str, str]) -> str:
     title = f"Lesson {row.lesson} {titles.get(row.lesson, '')}".strip()
-    lines = [title if row.points is None else f"{title}: {_of(row.points, row.max_points)}"]
+    told = row.points is not None and row.max_points > 0
+    lines = [f"{title}: {_of(row.points or 0, row.max_points)}" if told else title]
     for one in row.marks:
-        points = one.status.words if one.points is None else _of(one.points, one.max_points)
+        told = one.points is not None and one.max_points > 0
+        points = _of(one.points or 0, one.max_points) if told else one.status.words
         lines.append(f"{one.title}: {points}. {one.message}")
     return shortened("<br>".join(escape(one, quote=False) for one in lines), _LONGEST)
 

@@ -6,7 +6,8 @@ const NOBODY = "A reader of Dog-Eared";
 
 mount("study-certificate", async (place, { lessons }) => {
   const passed = passes(load().attempts);
-  const all = lessons.flatMap((lesson) => lesson.exercises.map((one) => ({ ...one, page: lesson.page })));
+  const all = lessons.flatMap((lesson) => lesson.exercises.map((one) => ({ ...one, page: lesson.page })))
+    .filter((one) => one.points); // a project's earn none
   const missing = all.filter((one) => !passed.has(one.exercise));
   if (missing.length) {
     place.replaceChildren(
