@@ -6,6 +6,7 @@ import ast
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from checks import filecells
@@ -36,6 +37,8 @@ def judge(
     attempt = observed.attempt
     if reason := _not_attempted(observed, starter):
         return verdict(Status.NOT_ATTEMPTED, reason)
+    if other := _not_this_file(attempt.source, starter):
+        return verdict(**other)
     if observed.fault:
         return verdict(Status.FAULT, _OURS)
     if observed.obstacle:
@@ -112,6 +115,23 @@ def _not_run(observed: Observation) -> str:
         f"The exercise's cell has not been run: it begins with `# exercise: {observed.exercise}`. "
         "Write your answer there, run it, check again."
     )
+
+
+def _not_this_file(source: str | None, starter: str) -> dict[str, Any]:
+    """Why a cell that should be a file of the project is none that can be tried; empty if it is."""
+    asked = filecells.parse(starter)
+    if asked is None or source is None:
+        return {}
+    given = filecells.parse(source)
+    if given is None or PurePath(given.path) != PurePath(asked.path):
+        return {
+            "status": Status.NOT_RUN,
+            "message": f"This cell should write the file `{asked.path}`. Make its first line "
+            f"`{filecells.magic(asked.path).strip()}` again, run it, check again.",
+        }
+    if asked.path.endswith(".py") and isinstance(unreadable := _parsed(source), str):
+        return {"status": Status.FAILED, "message": unreadable}
+    return {}
 
 
 def _not_this_cell(observed: Observation, judged: Mapping[str, Any]) -> dict[str, Any]:

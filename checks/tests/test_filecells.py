@@ -107,6 +107,29 @@ def test_a_file_that_was_edited_elsewhere_is_not_judged() -> None:
     assert "`shop/env.py` is not what this cell says" in found.message
 
 
+@pytest.mark.parametrize(
+    "source",
+    [CELL.replace("env.py", "environment.py"), CELL.partition("\n")[2], f"\n{CELL}"],
+    ids=["another file", "no file", "not the first line"],
+)
+def test_a_cell_that_writes_another_file_is_not_judged(source: str) -> None:
+    Path("shop/env.py").write_text("url = 'sqlite://'", encoding="utf-8")
+    Path("shop/environment.py").write_text("url = 'sqlite://'", encoding="utf-8")
+    found = judge(Env, observe(Env, {}, source), "%%writefile shop/env.py\nurl = TODO\n")
+    assert found.status is Status.NOT_RUN
+    assert "Make its first line `%%writefile shop/env.py` again" in found.message
+
+
+def test_a_file_that_python_cannot_read_is_told_by_the_line_in_the_cell() -> None:
+    source = CELL.replace("'sqlite://'", "('sqlite://'")
+    read = filecells.parse(source)
+    assert read is not None
+    read.write()
+    found = judge(Env, observe(Env, {}, source), "%%writefile shop/env.py\nurl = TODO\n")
+    assert found.status is Status.FAILED
+    assert "'(' was never closed, line 3" in found.message
+
+
 def test_a_placeholder_in_a_file_is_seen() -> None:
     source = CELL.replace("'sqlite://'", "TODO")
     read = filecells.parse(source)
