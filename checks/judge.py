@@ -37,7 +37,7 @@ def judge(
     attempt = observed.attempt
     if reason := _not_attempted(observed, starter):
         return verdict(Status.NOT_ATTEMPTED, reason)
-    if other := _not_this_file(attempt.source, starter):
+    if other := _not_this_file(attempt, starter):
         return verdict(**other)
     if observed.fault:
         return verdict(Status.FAULT, _OURS)
@@ -117,20 +117,26 @@ def _not_run(observed: Observation) -> str:
     )
 
 
-def _not_this_file(source: str | None, starter: str) -> dict[str, Any]:
+def _not_this_file(attempt: Attempt, starter: str) -> dict[str, Any]:
     """Why a cell that should be a file of the project is none that can be tried; empty if it is."""
     asked = filecells.parse(starter)
-    if asked is None or source is None:
+    if asked is None or attempt.source is None:
         return {}
-    given = filecells.parse(source)
+    given = filecells.parse(attempt.source)
     if given is None or PurePath(given.path) != PurePath(asked.path):
         return {
             "status": Status.NOT_RUN,
             "message": f"This cell should write the file `{asked.path}`. Make its first line "
             f"`{filecells.magic(asked.path).strip()}` again, run it, check again.",
         }
-    if asked.path.endswith(".py") and isinstance(unreadable := _parsed(source), str):
+    if asked.path.endswith(".py") and isinstance(unreadable := _parsed(attempt.source), str):
         return {"status": Status.FAILED, "message": unreadable}
+    if attempt.stopped and attempt.stopped.type == "FileNotFoundError":
+        return {
+            "status": Status.NOT_RUN,
+            "message": f"The folder `{PurePath(asked.path).parent}` is not there yet, so the cell "
+            "could not write its file. Run the cells above, then this one, and check again.",
+        }
     return {}
 
 
