@@ -216,8 +216,9 @@ def _unusable(observed: Observation) -> str:
         names = ", ".join(f"`{name}`" for name in attempt.missing)
         return (
             f"{names} {'is' if len(attempt.missing) == 1 else 'are'} not defined after your cell "
-            "ran. If the cell ended in an error, mend that; if not, the exercise asks for exactly "
-            "that name. Then run the cell, and check again."
+            "ran. If the cell ended in an error, mend that; after a restart, run the cells above "
+            "it first. If it did not, the exercise asks for exactly that name. Then run the cell, "
+            "and check again."
         )
     return " ".join(attempt.wrong) + " Change it, run the cell, check again."
 
