@@ -93,8 +93,7 @@ class AsyncSetup(Exercise):
         )
         timeline = seen.step("made").timeline
         expect(
-            not any("CREATE TABLE" in one for one in timeline.statements)
-            or timeline.commits > 0,
+            not any("CREATE TABLE" in one for one in timeline.statements) or timeline.commits > 0,
             saw="The tables were made in a transaction that was rolled back. SQLite keeps them all "
             "the same; PostgreSQL does not.",
             wanted="It should be committed, as `async with engine.begin()` does at its end.",
@@ -387,7 +386,8 @@ class AsyncSessionForEachRequest(Exercise):
     def awaited_a_session(self, seen: Seen) -> bool:
         """A session is not awaited, only what it does: `SessionLocal()` makes one at once, without
         a word to the database. Take that `await` away."""
-        return _says(seen.step("kept"), "AsyncSession can't be used in 'await'")
+        told = ("AsyncSession can't be used in 'await'", "AsyncSession' object can't be awaited")
+        return _says(seen.step("kept"), *told)  # as Pythons of several ages say it
 
     @mistake(shows="kept")
     def another_factory(self, seen: Seen) -> bool:
@@ -581,9 +581,8 @@ class MendTheDeploy(Exercise):
     def awaited_elsewhere(self, seen: Seen) -> bool:
         """An `await` is missing or too many. `session.scalars(...)` has to be awaited; `.all()` on
         what comes of it has not: `(await session.scalars(query)).all()`."""
-        return _says(
-            seen.step("listed"), "'coroutine' object has no", "can't be used in 'await' expression"
-        )
+        told = ("'coroutine' object has no", "used in 'await' expression", "can't be awaited")
+        return _says(seen.step("listed"), *told)
 
     @mistake(shows="listed")
     def field_dropped(self, seen: Seen) -> bool:
