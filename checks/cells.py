@@ -7,6 +7,7 @@ away. A check that looks at names alone judges an answer that is no longer on th
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,6 +30,9 @@ def follow(shell: Any) -> None:
         source = result.info.raw_cell if result.info else ""
         error = result.error_before_exec or result.error_in_exec
         ended(source or "", error, shell.user_ns, shell.transform_cell)
+        # Coroutines that nobody awaited, as a MissingGreenlet leaves them, say so when they are
+        # collected: beside the cell that made them, and not in the midst of a later one.
+        gc.collect(1)
 
     shell.events.register("pre_run_cell", lambda info: begins(info.raw_cell or "", shell.user_ns))
     shell.events.register("post_run_cell", after)

@@ -6,6 +6,7 @@ import ast
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from checks import filecells
@@ -36,6 +37,8 @@ def judge(
     attempt = observed.attempt
     if reason := _not_attempted(observed, starter):
         return verdict(Status.NOT_ATTEMPTED, reason)
+    if other := _not_this_file(attempt, starter):
+        return verdict(**other)
     if observed.fault:
         return verdict(Status.FAULT, _OURS)
     if observed.obstacle:
@@ -114,6 +117,29 @@ def _not_run(observed: Observation) -> str:
     )
 
 
+def _not_this_file(attempt: Attempt, starter: str) -> dict[str, Any]:
+    """Why a cell that should be a file of the project is none that can be tried; empty if it is."""
+    asked = filecells.parse(starter)
+    if asked is None or attempt.source is None:
+        return {}
+    given = filecells.parse(attempt.source)
+    if given is None or PurePath(given.path) != PurePath(asked.path):
+        return {
+            "status": Status.NOT_RUN,
+            "message": f"This cell should write the file `{asked.path}`. Make its first line "
+            f"`{filecells.magic(asked.path).strip()}` again, run it, check again.",
+        }
+    if asked.path.endswith(".py") and isinstance(unreadable := _parsed(attempt.source), str):
+        return {"status": Status.FAILED, "message": unreadable}
+    if attempt.stopped and attempt.stopped.type == "FileNotFoundError":
+        return {
+            "status": Status.NOT_RUN,
+            "message": f"The folder `{PurePath(asked.path).parent}` is not there yet, so the cell "
+            "could not write its file. Run the cells above, then this one, and check again.",
+        }
+    return {}
+
+
 def _not_this_cell(observed: Observation, judged: Mapping[str, Any]) -> dict[str, Any]:
     """What was judged, unless that is not what stands in the cell: then why it is not."""
     attempt = observed.attempt
@@ -190,8 +216,9 @@ def _unusable(observed: Observation) -> str:
         names = ", ".join(f"`{name}`" for name in attempt.missing)
         return (
             f"{names} {'is' if len(attempt.missing) == 1 else 'are'} not defined after your cell "
-            "ran. If the cell ended in an error, mend that; if not, the exercise asks for exactly "
-            "that name. Then run the cell, and check again."
+            "ran. If the cell ended in an error, mend that; after a restart, run the cells above "
+            "it first. If it did not, the exercise asks for exactly that name. Then run the cell, "
+            "and check again."
         )
     return " ".join(attempt.wrong) + " Change it, run the cell, check again."
 

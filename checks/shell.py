@@ -6,6 +6,7 @@ import io
 import logging
 import shlex
 import sys
+import textwrap
 import warnings
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,6 +20,7 @@ from alembic.config import CommandLine, Config
 from checks.environment import variables
 from checks.observe.project import asyncio_run_by, logging_untouched, modules_anew
 
+_WIDTH = 100
 _CHATTER = ("Context impl ", "Will assume ", "setting up autogenerate plugin")
 
 
@@ -68,7 +70,18 @@ def alembic(command: str, folder: str | Path, **environment: str) -> None:
     here = f"{Path(folder).resolve()}"
     said = shown.getvalue().replace(f"{here}/", "").replace(f"{here}\\", "")
     lines = [line for line in said.splitlines() if not line.startswith("(Background on ")]
-    print("\n".join([f"$ {settings}alembic {command}", *lines]).rstrip())
+    print("\n".join([f"$ {settings}alembic {command}", *map(_folded, lines)]).rstrip())
+
+
+def _folded(line: str) -> str:
+    """A line as a terminal of that width would show it, but for breaking it between words."""
+    if len(line) <= _WIDTH:
+        return line
+    return "\n".join(
+        textwrap.wrap(
+            line, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    )
 
 
 class _CommandLine(CommandLine):

@@ -13,6 +13,7 @@
 # %% tags=["setup"]
 import asyncio
 import tempfile
+import textwrap
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -35,6 +36,17 @@ from sqlalchemy.orm import mapped_column, raiseload, relationship, selectinload,
 from checks import TODO, check, hint, progress, solution, trace
 
 warnings.filterwarnings("ignore", "coroutine .* was never awaited")  # the third part shows it once
+
+# %% [markdown]
+# A helper for the errors to come, of which there are many:
+
+
+# %% tags=["setup"]
+def told(error: BaseException) -> str:
+    """What an error is called, and the first thing that it says."""
+    first = str(error).split("\n")[0].split(" (Background")[0]
+    return textwrap.fill(f"{type(error).__name__}: {first}", 100)
+
 
 # %% [markdown]
 # The shop: authors write books, books have reviews. The Base and all models stand in one cell, as always. `AsyncAttrs`
@@ -99,10 +111,11 @@ class Review(Base):
 try:
     create_async_engine("sqlite://")
 except Exception as error:
-    print(f"{type(error).__name__}: {error}")
+    print(told(error))
 
 # %% [markdown]
-# No, and it says why. Async is not a way of calling a driver; it is another driver, one that gives way while it waits. For SQLite that is [aiosqlite](https://aiosqlite.omnilib.dev/), for PostgreSQL
+# No, and it says why. Async is not a way of calling a driver; it is another driver, one that gives way while it waits.
+# For SQLite that is [aiosqlite](https://aiosqlite.omnilib.dev/), for PostgreSQL
 # [asyncpg](https://magicstack.github.io/asyncpg/) or psycopg, which can do both. The URL names it:
 
 # %% tags=["setup"]
@@ -117,14 +130,16 @@ def enforce_foreign_keys(dbapi_connection: Any, record: Any) -> None:
 
 # %% [markdown]
 # Look at `shop_engine.sync_engine`. Inside every async engine sits a sync one, and that is where events are heard. It
-# is tempting to use it for more. Tables, say. **Predict** which of the two makes them:
+# is tempting to use it for more. Tables, say.
+#
+# **Predict.** Which of the two makes them?
 
 # %%
 for target in (shop_engine, shop_engine.sync_engine):
     try:
         Base.metadata.create_all(target)
     except Exception as error:
-        print(f"{type(error).__name__}: {str(error).split(' (Background')[0]}\n")
+        print(told(error), end="\n\n")
 
 # %% [markdown]
 # Neither. And there is the sentence from 2 a.m., at the first attempt to do anything. Time to see what it means.
@@ -233,8 +248,9 @@ print("heard:  ", [str(one.message) for one in heard])
 #
 # ## After the commit
 #
-# In lesson 01 a commit expired the objects, and the next look at an attribute sent a SELECT. **Predict** what that
-# look does here, with a factory that was given nothing but the engine:
+# In lesson 01 a commit expired the objects, and the next look at an attribute sent a SELECT.
+#
+# **Predict.** What does that look do here, with a factory that was given nothing but the engine?
 
 
 # %%
@@ -246,7 +262,7 @@ async def add_author(factory: Callable[[], AsyncSession], name: str) -> None:
         try:
             print(author.name, "has the id", author.id)
         except Exception as error:
-            print(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            print(told(error))
 
 
 await add_author(async_sessionmaker(shop_engine), "Mary Shelley")
@@ -355,7 +371,7 @@ async def read_user(user_id: int, session: ShopDep) -> User:
 
 
 # %% [markdown]
-# **Predict** four status codes: a new name, the same name again, the user, and one who does not exist.
+# **Predict.** Four status codes: a new name, the same name again, the user, and one who does not exist.
 
 # %%
 client = TestClient(ported)
@@ -458,7 +474,7 @@ try:
 except ResponseValidationError as error:
     first = error.errors()[0]
     print(type(error).__name__, first["loc"])
-    print(first["msg"].splitlines()[0])
+    print(textwrap.fill(first["msg"].splitlines()[0], 100))
 
 # %% [markdown]
 # A 500. Pydantic read `author.books` to put it into the answer, the relationship wanted to load it, and there was no
@@ -475,7 +491,9 @@ except ResponseValidationError as error:
 # | `StatementError: (sqlalchemy.exc.MissingGreenlet) ...` | a statement was on its way, and the driver is aiosqlite or psycopg |
 # | `ResponseValidationError ... MissingGreenlet` | either of them, while FastAPI was making the response |
 #
-# It matters for whoever catches exceptions. **Predict** which `except` gets this one:
+# It matters for whoever catches exceptions.
+#
+# **Predict.** Which `except` gets this one?
 
 # %%
 async with ShopSession() as session:
@@ -592,7 +610,7 @@ async def with_run_sync(session: AsyncSession) -> list[list[str]]:
 
 
 # %% [markdown]
-# **Predict** the number of SELECTs of each, for three authors. And for three hundred?
+# **Predict.** How many SELECTs does each send, for three authors? And for three hundred?
 
 # %%
 timelines = {}
@@ -651,7 +669,7 @@ async with ShopSession() as session:
     try:
         author.books
     except Exception as error:
-        print(f"{type(error).__name__}: {error}")
+        print(told(error))
 
 # %% [markdown]
 # One name, one attribute, the same on every driver, and no warning afterwards. In an async project, put `lazy="raise"`
@@ -660,8 +678,9 @@ async with ShopSession() as session:
 #
 # ## An object that is brand new
 #
-# One more trap. **Predict**: the author was made three lines ago, nothing has been committed, nothing expired. Are her
-# books there?
+# One more trap.
+#
+# **Predict.** The author was made a line ago; nothing has been committed, nothing has expired. Are her books there?
 
 # %%
 async with ShopSession() as session:
@@ -762,14 +781,16 @@ async def dashboard() -> None:
     async with SlowSession() as session:
         counts = [slow_count(session, model) for model in (Author, Book, Review)]
         for one in await asyncio.gather(*counts, return_exceptions=True):
-            print(one if isinstance(one, int) else f"{type(one).__name__}: {str(one)[:84]}")
+            print(one if isinstance(one, int) else told(one))
 
 
 await dashboard()
 
 # %% [markdown]
 # One answer and two refusals: while the first task was still getting the session a connection, the others came along.
-# That is the lucky case, since you hear of it. **Predict** what the same line does the second time:
+# That is the lucky case, since you hear of it.
+#
+# **Predict.** What does the same line do the second time?
 
 # %% tags=["recorded"]
 with trace(slow_engine) as seen:
@@ -817,7 +838,7 @@ with warnings.catch_warnings(action="ignore"):
     async with SlowSession() as session:
         work = [review(session, words) for words in ("Long.", "Longer.")]
         for one in await asyncio.gather(*work, return_exceptions=True):
-            print(one if one is None else f"{type(one).__name__}: {one}")
+            print(one if one is None else told(one))
 
 await slow_engine.dispose()
 
@@ -920,7 +941,7 @@ def ask_twice(client: TestClient) -> None:
 
 
 # %% [markdown]
-# **Predict**, for each of the three: does the lifespan run?
+# **Predict.** For each of the three: does the lifespan run?
 
 # %%
 print("TestClient(app)")
@@ -989,7 +1010,7 @@ async def use_here(engine: Any) -> Any:
 
 
 # %% [markdown]
-# **Predict** which of these six fail. The last one is psycopg's:
+# **Predict.** Which of these six fail? The last one is psycopg's.
 
 # %% tags=["recorded"]
 import logging

@@ -26,6 +26,8 @@ from checks.shell import alembic, inside
 #
 # This lesson is about files, so the shop is a project this time: a folder `demo_07` beside this notebook, with a package
 # `shop` in it. Open it in an editor whenever you like. A cell that begins with `%%writefile` writes a file.
+#
+# What happens to it is one story, so run it in order. Should it get muddled, begin again with this cell:
 
 # %%
 DEMO = Path("demo_07")
@@ -232,7 +234,7 @@ alembic('revision --autogenerate -m "first" --rev-id 0001', DEMO)
 
 # %% [markdown]
 # It has found a table that the models have and the database does not, and written a revision about it. (Alembic makes up
-# ids like `ae1027a6acf`. With `--rev-id` this lesson has readable ones; so have small teams.)
+# ids like `1975ea83b712`. `--rev-id` gives this lesson readable ones.)
 #
 # ## What is in a revision
 
@@ -265,7 +267,7 @@ alembic("upgrade head --sql", DEMO)
 #
 # ## `upgrade`
 #
-# **Predict** what `current`, the question where this database is, says before and after.
+# **Predict.** `current` asks at which revision a database is. What does it say before, and what after?
 
 # %%
 alembic("current", DEMO)
@@ -281,7 +283,7 @@ ask("GET", "/authors")
 # `upgrade head` again does nothing, since nothing is left to do. That is the point of the version: each revision runs
 # once in each database, and a deploy may say `upgrade head` every time.
 #
-# The way back, and what there is:
+# And the way back:
 
 # %%
 alembic("downgrade base", DEMO)
@@ -292,7 +294,7 @@ alembic("history", DEMO)
 
 # %% [markdown]
 # Down and up again, and both authors are gone: the way down was `drop_table`. A downgrade takes back the *schema*. What
-# becomes of the rows is up to whoever writes it, which part 4 is about.
+# becomes of the rows is up to whoever writes it, which part 4 is about. So, once more:
 
 # %%
 ask("POST", "/authors", {"name": "George Eliot"})
@@ -302,8 +304,8 @@ ask("POST", "/authors", {"name": "Jane Austen"})
 # ## The same from Python
 #
 # Every command is a function in `alembic.command`, which is how tests and tools use it. One thing first: `env.py` sets up
-# logging for the whole process, as befits a command. Called from a test, the process is not Alembic's to set up, and every
-# logger made before falls silent. So `env.py` asks:
+# logging for the whole process, as befits a command. In a test that would silence every logger made before. So `env.py`
+# asks:
 
 # %%
 edit(
@@ -313,8 +315,8 @@ edit(
 )
 
 # %% [markdown]
-# `config.attributes` is a dict for what you and your `env.py` agree upon; the name in it is our own. And now `check`, which
-# asks whether the models say anything that the migrations do not:
+# `config.attributes` is a dict for what you and your `env.py` agree upon; the name in it is our own. And now `check`:
+# is there anything that the models say and a database at `head` does not?
 
 # %%
 from alembic import command
@@ -339,8 +341,8 @@ alembic("upgrade head", DEMO, BOOKSHOP_URL=LIVE)
 ask("GET", "/authors", BOOKSHOP_URL=LIVE)
 
 # %% [markdown]
-# Alembic was pleased, and the customer sees a 500. The app went to the address in `BOOKSHOP_URL`; Alembic went to the
-# one in `alembic.ini`, your own database, which was up to date anyway. Somebody whose `alembic.ini` names the *live*
+# Alembic found nothing to do, and the customer sees a 500. The app went to the address in `BOOKSHOP_URL`; Alembic went to
+# the one in `alembic.ini`, your own database, which was up to date anyway. Somebody whose `alembic.ini` names the *live*
 # one will meet the same thing from the other side.
 #
 # **One address, said in one place**, and `env.py` takes it from where the app takes it. `env.py` is a program, so that
@@ -426,7 +428,7 @@ URL = os.environ.get("BOOKSHOP_URL", f"sqlite:///{HERE / 'bookshop.db'}")
 # %% [markdown]
 # ## Exercise 7.1: wire `env.py`
 #
-# Here is what `alembic init` has written, without its comments. Wire it, so that
+# Here is what `alembic init` has written, a little shortened. Wire it, so that
 #
 # - Alembic works on the database at `shop.database.URL`, the app's own address, and nowhere else; with `--sql` too;
 # - `--autogenerate` and `check` know **every** model of the shop, whatever `shop.base` may tell you;
@@ -499,12 +501,13 @@ check("07.env")
 # ## Exercise 7.2: the first revision
 #
 # Write your shop's first revision: after `upgrade` a fresh database is all that `shop/models.py` says, and `downgrade`
-# leaves nothing behind. By hand; or let Alembic draft it, as everybody does. A draft continues what is in `versions/`
-# already, and begins from the models as they are, so run the cell with the models above once more, and then, in a new cell:
+# leaves nothing behind. By hand; or, once exercise 7.1 has passed, let Alembic draft it, as everybody does. A draft
+# continues what is in `versions/` already, and begins from the models as they are; so run the cell with the models above
+# once more, and then, in a new cell:
 #
 # ```python
 # for file in (SHOP / "migrations/versions").glob("*.py"):
-#     file.unlink()  # the cells still have them
+#     file.unlink()  # the cells below still have them
 # alembic('revision --autogenerate -m "first" --rev-id 0001', SHOP)
 # print((SHOP / "migrations/versions/0001_first.py").read_text())
 # ```
@@ -582,7 +585,7 @@ alembic("upgrade head", DEMO, BOOKSHOP_URL=LIVE)
 ask("GET", "/authors", BOOKSHOP_URL=LIVE)
 
 # %% [markdown]
-# (`%%` is how an ini file spells `%`. It is the smallest change; not to go through the ini file at all is the nicer one.)
+# (`%%` is how an ini file spells `%`. It is the smallest change; not to go through the ini file at all is nicer.)
 #
 # And now last night's release. `name` is to be called `full_name`, in the model and in the app. (First a backup, by
 # somebody who has been here before.)
@@ -603,7 +606,7 @@ alembic('revision --autogenerate -m "full name" --rev-id 0002', DEMO)
 # came, one went. ([What autogenerate does not detect](https://alembic.sqlalchemy.org/en/latest/autogenerate.html#what-does-autogenerate-detect-and-what-does-it-not-detect)
 # has it near the top of its list.)
 #
-# Nobody looked. **Predict** what `upgrade` does to our two authors.
+# **Predict.** Nobody looked. What does `upgrade` do to our two authors?
 
 # %%
 alembic("upgrade head", DEMO)
@@ -682,7 +685,7 @@ alembic("upgrade head", DEMO)
 ask("GET", "/authors")
 
 # %% [markdown]
-# How to review a draft, then. Read it from the bottom of the list up; each line has bitten somebody:
+# How to review a draft, then. Each line of this table has bitten somebody:
 #
 # | when you see | ask |
 # | --- | --- |
@@ -941,19 +944,19 @@ show("0004")
 
 # %% [markdown]
 # Nothing. Autogenerate compares models with *the database that you point it at*, and `create_all` has just made the table
-# there. She commits an empty migration, and `check` on her machine is content.
+# there. She would commit an empty migration, and `check` on her machine would be content.
 #
-# Her colleague, whose app has not run yet, gets the draft that she should have got:
+# You delete it. Your own app has not run yet, so from your database comes the draft that she should have got:
 
 # %%
-(DEMO / "migrations/versions/0004_reviews.py").unlink()
+(DEMO / "migrations/versions/0004_reviews.py").unlink(missing_ok=True)
 
-COLLEAGUE = "sqlite:///colleague.db"
-alembic("upgrade head", DEMO, BOOKSHOP_URL=COLLEAGUE)
-alembic('revision --autogenerate -m "reviews" --rev-id 0004', DEMO, BOOKSHOP_URL=COLLEAGUE)
+YOURS = "sqlite:///yours.db"
+alembic("upgrade head", DEMO, BOOKSHOP_URL=YOURS)
+alembic('revision --autogenerate -m "reviews" --rev-id 0004', DEMO, BOOKSHOP_URL=YOURS)
 
 # %% [markdown]
-# And when she pulls it and upgrades:
+# You commit that one. She pulls it, and upgrades:
 
 # %%
 alembic("upgrade head", DEMO)
@@ -969,8 +972,8 @@ edit("shop/main.py", "import Author, Base\n\nBase.metadata.create_all(engine)\n"
 # %% [markdown]
 # ## `stamp`: a database that was there before
 #
-# Her database has the table already, made by other means. That is also the state of every database that lived with
-# `create_all` before its team read a lesson like this one. `stamp` says: *take it as done*.
+# Her database has the table already, made by other means; so has every database that lived with `create_all` before its
+# team met Alembic. `stamp` says: *take it as done*.
 
 # %%
 alembic("stamp head", DEMO)
@@ -1029,8 +1032,8 @@ finally:
     coroutine.close()
 
 # %% [markdown]
-# Whoever already has a connection can hand it over. `config.attributes` is a dict made for that purpose, and `env.py`
-# looks into it first ([Sharing a connection](https://alembic.sqlalchemy.org/en/latest/cookbook.html#sharing-a-connection-across-one-or-more-programmatic-migration-commands)).
+# Whoever already has a connection can hand it over, in `config.attributes`, into which `env.py` looks first
+# ([Sharing a connection](https://alembic.sqlalchemy.org/en/latest/cookbook.html#sharing-a-connection-across-one-or-more-programmatic-migration-commands)).
 # The recipe below does; it is one `env.py` for all of them.
 
 # %% [markdown]
@@ -1091,8 +1094,8 @@ else:
 # It takes an async address:
 
 # %%
-alembic("current", DEMO, BOOKSHOP_URL="sqlite+aiosqlite:///colleague.db")
-alembic("upgrade head", DEMO, BOOKSHOP_URL="sqlite+aiosqlite:///colleague.db")
+alembic("current", DEMO, BOOKSHOP_URL="sqlite+aiosqlite:///yours.db")
+alembic("upgrade head", DEMO, BOOKSHOP_URL="sqlite+aiosqlite:///yours.db")
 
 # %% [markdown]
 # And an async connection, from inside a loop; as a test would do it, on a database in memory:

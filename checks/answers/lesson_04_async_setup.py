@@ -174,6 +174,26 @@ async def make_tables():
     ),
     wrong(
         "04.setup",
+        "a plain with",
+        _ENGINE + _FACTORY + _TABLES.replace("async with", "with"),
+        "opened_with_a_plain_with",
+    ),
+    wrong(
+        "04.setup",
+        "the engine's run_sync",
+        _ENGINE
+        + _FACTORY
+        + "async def make_tables():\n    await engine.run_sync(Base.metadata.create_all)\n",
+        "run_sync_of_the_engine",
+    ),
+    wrong(
+        "04.setup",
+        "connected, and not committed",
+        _ENGINE + _FACTORY + _TABLES.replace("begin", "connect"),
+        "connected_without_a_commit",
+    ),
+    wrong(
+        "04.setup",
         "only the endpoints to come are async",
         """
 engine = create_engine("sqlite://", connect_args={"check_same_thread": False}, poolclass=StaticPool)
@@ -377,6 +397,32 @@ async def get_db():
 """
         + _DEP,
         "a_transaction_for_a_session",
+    ),
+    wrong(
+        "04.get_db",
+        "the session awaited",
+        """
+async def get_db():
+    session = await SessionLocal()
+    try:
+        yield session
+        await session.commit()
+    finally:
+        await session.close()
+"""
+        + _DEP,
+        "awaited_a_session",
+    ),
+    wrong(
+        "04.get_db",
+        "the demonstration's factory",
+        """
+async def get_db():
+    async with ShopSession.begin() as session:
+        yield session
+"""
+        + _DEP,
+        "another_factory",
     ),
     wrong(
         "04.get_db",
@@ -606,6 +652,24 @@ async def list_authors() -> Any:
         "the second endpoint gone",
         _NEW_AUTHOR + _LIST,
     ),
+    wrong(
+        "04.missing_greenlet",
+        "awaited at the end of the line",
+        _NEW_AUTHOR
+        + _LIST.replace(
+            "(await session.scalars(query)).all()", "await session.scalars(query).all()"
+        )
+        + _ADD,
+        "awaited_elsewhere",
+    ),
+    wrong(
+        "04.missing_greenlet",
+        "awaited twice, and the new author as she was",
+        _NEW_AUTHOR
+        + _LIST.replace("(await session", "await (await session")
+        + _ADD.replace(", books=[]", ""),
+        "awaited_elsewhere",
+    ),
     # -- 04.one_task ----------------------------------------------------------------------------
     right(
         "04.one_task",
@@ -778,6 +842,20 @@ async def list_authors() -> Any:
     return {"books": books, "first": await first_title(session, author_id)}
 """,
     ),
+    wrong(
+        "04.one_task",
+        "gather without an await",
+        _QUESTIONS
+        + """
+    books, reviews, first = asyncio.gather(
+        count_books(session, author_id),
+        count_reviews(session, author_id),
+        first_title(session, author_id),
+    )
+"""
+        + _TELL,
+        "forgot_to_await",
+    ),
     # -- 04.client ------------------------------------------------------------------------------
     right(
         "04.client",
@@ -861,6 +939,51 @@ async def client_for(app):
         return {_CLIENT}
 """,
         "not_a_context_manager",
+    ),
+    wrong(
+        "04.client",
+        "returned, under the decorator",
+        f"""
+@asynccontextmanager
+async def client_for(app):
+    async with app.router.lifespan_context(app), {_CLIENT} as client:
+        return client
+""",
+        "returned_it",
+    ),
+    wrong(
+        "04.client",
+        "the lifespan not called",
+        f"""
+@asynccontextmanager
+async def client_for(app):
+    async with app.router.lifespan_context, {_CLIENT} as client:
+        yield client
+""",
+        "not_called",
+    ),
+    wrong(
+        "04.client",
+        "a plain with",
+        f"""
+@asynccontextmanager
+async def client_for(app):
+    with app.router.lifespan_context(app):
+        async with {_CLIENT} as client:
+            yield client
+""",
+        "opened_with_a_plain_with",
+    ),
+    wrong(
+        "04.client",
+        "as in older tutorials",
+        """
+@asynccontextmanager
+async def client_for(app):
+    async with httpx.AsyncClient(app=app, base_url="http://test") as client:
+        yield client
+""",
+        "the_old_argument",
     ),
     wrong(
         "04.client",

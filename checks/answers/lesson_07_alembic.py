@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from checks.answers import Answer, right, wrong
+from checks.verdict import Status
 
 ENV = "%%writefile bookshop_07/migrations/env.py\n"
 FIRST = "%%writefile bookshop_07/migrations/versions/0001_first.py\n"
@@ -258,7 +259,24 @@ else:
         "read_as_an_ini",
     ),
     wrong("07.env", "online only", _env(offline=_FROM_INI["offline"]), "forgot_sql"),
-    wrong("07.env", "a slip", _env(engine="create_engine(URL, poolclass=NullPol)")),
+    wrong("07.env", "a slip", _env(engine="create_engine(URL, poolclass=NullPol)"), "stops"),
+    wrong("07.env", "the pool by its place", _env(engine="create_engine(URL, NullPool)"), "stops"),
+    wrong(
+        "07.env",
+        "the module for its Base",
+        _env(
+            imports="import shop.models\nfrom shop.database import URL\n",
+            metadata="shop.models.metadata",
+        ),
+        "the_base_for_its_metadata",
+    ),
+    wrong("07.env", "a bracket open", _env(metadata="(Base.metadata")),
+    wrong(
+        "07.env",
+        "without the line that makes it a file",
+        _env().removeprefix(ENV),
+        status=Status.NOT_RUN,
+    ),
     # -- 07.first_revision ------------------------------------------------------------------------
     right("07.first_revision", "by hand, constraints in the columns", _first()),
     right(
@@ -394,6 +412,49 @@ def downgrade():
         "07.first_revision",
         "only the authors",
         _first(book="", downgrade='op.drop_table("author")'),
+        "not_as_the_models_say",
+    ),
+    wrong(
+        "07.first_revision",
+        "money in a float",
+        _first(book=_BOOK.replace("sa.Numeric(8, 2)", "sa.Float()")),
+        "not_as_the_models_say",
+    ),
+    wrong(
+        "07.first_revision",
+        "half a downgrade",
+        _first(downgrade='op.drop_table("book")'),
+        "no_way_back",
+    ),
+    wrong(
+        "07.first_revision",
+        "a CHECK like any other",
+        _first(book=_BOOK.replace(', name="copies_not_negative"', "")),
+        "a_check_without_a_name",
+    ),
+    wrong(
+        "07.first_revision",
+        "after a revision that is not there",
+        _first().replace("down_revision = None", 'down_revision = "0000"'),
+        "another_chain",
+    ),
+    wrong(
+        "07.first_revision",
+        "no id",
+        _first().replace("revision = '0001'\n", "", 1),
+        "another_chain",
+    ),
+    wrong(
+        "07.first_revision",
+        "without the op",
+        _first(index=_INDEX.replace("op.", "")),
+        "stops",
+    ),
+    wrong(
+        "07.first_revision",
+        "written to a file of another name",
+        _first().replace("0001_first.py", "0001_shop.py"),
+        status=Status.NOT_RUN,
     ),
     wrong(
         "07.first_revision",
@@ -529,6 +590,45 @@ op.create_index("ix_author_full_name", "author", ["full_name"])
         "lost_on_the_way_back",
     ),
     wrong("07.rename", "no way back", _rename(_RENAMED, "pass"), "no_way_back"),
+    wrong("07.rename", "refuses", _rename(_RENAMED, "raise NotImplementedError"), "refuses"),
+    wrong(
+        "07.rename",
+        "the index in the batch",
+        _rename(
+            """
+with op.batch_alter_table("author") as batch:
+    batch.drop_index("ix_author_name")
+    batch.alter_column("name", new_column_name="full_name")
+    batch.create_index("ix_author_full_name", ["full_name"])
+""",
+            _RENAMED_BACK,
+        ),
+        "in_one_batch",
+    ),
+    wrong(
+        "07.rename",
+        "after nothing",
+        _revision(RENAME, "0002", "None", _RENAMED, _RENAMED_BACK),
+        "another_chain",
+    ),
+    wrong(
+        "07.rename",
+        "an operation that there is not",
+        _rename('op.rename_column("author", "name", "full_name")', _RENAMED_BACK),
+        "stops",
+    ),
+    wrong(
+        "07.rename",
+        "a slip in the UPDATE",
+        _rename(
+            _LOST.replace(
+                'op.drop_index("ix_author_name"',
+                'op.execute("UPDATE author SET full_name = nmae")\nop.drop_index("ix_author_name"',
+            ),
+            _RENAMED_BACK,
+        ),
+        "stops",
+    ),
     # -- 07.downgrade -----------------------------------------------------------------------------
     right("07.downgrade", "three steps", _cents(_PRICE + _FILL + _NO_CENTS)),
     right(
@@ -610,5 +710,46 @@ with op.batch_alter_table("book") as batch:
         "07.downgrade",
         "another type",
         _cents(_PRICE.replace("sa.Numeric(8, 2)", "sa.Float()") + _FILL + _NO_CENTS),
+        "another_type",
+    ),
+    wrong(
+        "07.downgrade",
+        "the cents renamed",
+        _cents(
+            'op.alter_column("book", "price_cents", new_column_name="price")\n'
+            'op.execute("UPDATE book SET price = price / 100.0")\n'
+        ),
+        "another_type",
+    ),
+    wrong(
+        "07.downgrade", "filled before it is there", _cents(_FILL + _NO_CENTS), "nothing_to_fill"
+    ),
+    wrong(
+        "07.downgrade",
+        "a price for each",
+        _cents(_PRICE.replace("nullable=True", "nullable=False") + _FILL + _NO_CENTS),
+        "must_have_a_price",
+    ),
+    wrong(
+        "07.downgrade",
+        "a price for each, with a default",
+        _cents(
+            _PRICE.replace("nullable=True", 'nullable=False, server_default="0"')
+            + _FILL
+            + _NO_CENTS
+        ),
+        "must_have_a_price",
+    ),
+    wrong(
+        "07.downgrade",
+        "a slip in the UPDATE",
+        _cents(_PRICE + _FILL.replace("price_cents", "cents") + _NO_CENTS),
+        "stops",
+    ),
+    wrong(
+        "07.downgrade",
+        "after the first",
+        _cents(_PRICE + _FILL + _NO_CENTS).replace('"0002"', '"0001"'),
+        "another_chain",
     ),
 )

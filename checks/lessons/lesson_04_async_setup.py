@@ -91,6 +91,13 @@ class AsyncSetup(Exercise):
             saw="After `await make_tables()` the first session found no table.",
             wanted="The tables should be there, in the database of `engine`.",
         )
+        timeline = seen.step("made").timeline
+        expect(
+            not any("CREATE TABLE" in one for one in timeline.statements) or timeline.commits > 0,
+            saw="The tables were made in a transaction that was rolled back. SQLite keeps them all "
+            "the same; PostgreSQL does not.",
+            wanted="It should be committed, as `async with engine.begin()` does at its end.",
+        )
 
     @requirement(2, shows="found")
     def one_database(self, seen: Seen) -> None:
@@ -111,7 +118,6 @@ class AsyncSetup(Exercise):
             added.body == {"username": seen["name"]},
             saw=f"An endpoint committed a user and then read `user.username`: {added.heard}.",
             wanted="It should answer with the name.",
-            why="After a commit that expires them, attributes want to load, and cannot be awaited.",
         )
         expect(
             not added.timeline.selects,
@@ -142,6 +148,27 @@ class AsyncSetup(Exercise):
         the brackets."""
         made = seen.step("made")
         return made.error == "TypeError" and "'bind'" in made.error_message
+
+    @mistake(shows="made")
+    def opened_with_a_plain_with(self, seen: Seen) -> bool:
+        """`with engine.begin()` finds no door: an async connection is opened with `async with`."""
+        return _says(seen.step("made"), "the context manager protocol")
+
+    @mistake(shows="made")
+    def run_sync_of_the_engine(self, seen: Seen) -> bool:
+        """`run_sync` is a method of a connection, and not of the engine. Open one first: `async
+        with engine.begin() as connection: await connection.run_sync(...)`."""
+        return _says(seen.step("made"), "no attribute 'run_sync'")
+
+    @mistake(shows="made", marks=("rollback",))
+    def connected_without_a_commit(self, seen: Seen) -> bool:
+        """`engine.connect()` only opens a connection. Nobody committed what was done on it, so it
+        was rolled back. SQLite keeps its tables all the same; PostgreSQL does not. Take
+        `engine.begin()`, which commits."""
+        made = seen.step("made")
+        told = made.error or _says(seen.step("added"), "no such table")
+        created = any("CREATE TABLE" in one for one in made.timeline.statements)
+        return created and not told and not made.timeline.commits
 
     @mistake(shows="made")
     def a_loop_inside_a_loop(self, seen: Seen) -> bool:
@@ -291,12 +318,17 @@ class AsyncSessionForEachRequest(Exercise):
         for name, status in (("broke", 500), ("turned_away", 409)):
             step = seen.step(name)
             expect(
+                bool(step.timeline.writes),
+                saw=f"{step.heard}, before it could write anything.",
+                wanted=f"It should write a row and then raise, which means {status}.",
+            )
+            expect(
                 seen["words"][name] not in seen["rows"],
                 saw=f"`{step.asked}` wrote a row and then raised, and the row is there.",
                 wanted="It should have been rolled back.",
             )
             expect(
-                step.status == status and bool(step.timeline.writes),
+                step.status == status,
                 saw=f"{step.heard}, though the endpoint's own exception means {status}.",
                 wanted="The exception should pass through `get_db` unchanged.",
             )
@@ -310,7 +342,7 @@ class AsyncSessionForEachRequest(Exercise):
             opened, closed = _sessions(step.timeline)
             expect(
                 0 < opened <= closed and step.timeline.checked_out == 0,
-                saw=f"During `{step.asked}` {opened} session was opened and {closed} closed.",
+                saw=f"During `{step.asked}`, sessions opened: {opened}, closed: {closed}.",
                 wanted="Each request should open one, and close it.",
                 why="A session that nobody closes keeps a connection until the pool has none left.",
             )
@@ -349,6 +381,19 @@ class AsyncSessionForEachRequest(Exercise):
         session and hands you only what it began. Take the first pair of brackets away:
         `SessionLocal.begin()`."""
         return "AsyncSessionTransaction" in seen.step("kept").error_message
+
+    @mistake(shows="kept")
+    def awaited_a_session(self, seen: Seen) -> bool:
+        """A session is not awaited, only what it does: `SessionLocal()` makes one at once, without
+        a word to the database. Take that `await` away."""
+        told = ("AsyncSession can't be used in 'await'", "AsyncSession' object can't be awaited")
+        return _says(seen.step("kept"), *told)  # as Pythons of several ages say it
+
+    @mistake(shows="kept")
+    def another_factory(self, seen: Seen) -> bool:
+        """`get_db` opens its sessions on another database than that of `SessionLocal`, and what was
+        to be written to was not there. Open them with your own `SessionLocal`."""
+        return _says(seen.step("kept"), "no such table: probe_")
 
     @mistake(shows="kept")
     def returned_it(self, seen: Seen) -> bool:
@@ -532,6 +577,13 @@ class MendTheDeploy(Exercise):
         `selectinload`, which repeats nothing."""
         return _says(seen.step("listed"), "unique()")
 
+    @mistake(shows="listed", marks=("error",))
+    def awaited_elsewhere(self, seen: Seen) -> bool:
+        """An `await` is missing or too many. `session.scalars(...)` has to be awaited; `.all()` on
+        what comes of it has not: `(await session.scalars(query)).all()`."""
+        told = ("'coroutine' object has no", "used in 'await' expression", "can't be awaited")
+        return _says(seen.step("listed"), *told)
+
     @mistake(shows="listed")
     def field_dropped(self, seen: Seen) -> bool:
         """The error is gone because `books` is: it has left the response. That is what the front
@@ -560,11 +612,11 @@ class MendTheDeploy(Exercise):
 
     @mistake(shows="added", marks=("error",))
     def fresh_but_not_loaded(self, seen: Seen) -> bool:
-        """The list is mended; the new author is not. After the flush she is a row like any other,
+        """The list is mended, the new author is not. After the flush she is a row like any other,
         and nobody has asked for her books, so the look at `author.books` wants to load them. Make
         her with `books=[]`, or `await session.refresh(author, ["books"])`; a `refresh` without
         names loads only columns."""
-        return _says(seen.step("added"), "MissingGreenlet")
+        return seen.step("listed").status == 200 and _says(seen.step("added"), "MissingGreenlet")
 
 
 class OneTask(Exercise):
@@ -662,6 +714,13 @@ class OneTask(Exercise):
             wanted="What is opened in a request should be closed in it.",
         )
 
+    @mistake(shows="desk", marks=("error",))
+    def forgot_to_await(self, seen: Seen) -> bool:
+        """A question was asked and its answer never awaited: what is there is a coroutine, a task
+        or a future. Put `await` before it."""
+        told = "coroutine|_asyncio.Task|Future|await wasn't used"
+        return bool(re.search(told, seen.step("desk").error_message))
+
     @mistake(shows="desk", marks=("sql",))
     def shared(self, seen: Seen) -> bool:
         """Several tasks sent their statements through one session: see the numbers of the tasks.
@@ -679,12 +738,6 @@ class OneTask(Exercise):
         happens to clean up. Open it with `async with ShopSession() as own:`."""
         opened, closed = _sessions(seen.step("desk").timeline)
         return closed < opened
-
-    @mistake(shows="desk", marks=("error",))
-    def forgot_to_await(self, seen: Seen) -> bool:
-        """The answer holds a coroutine or a task, and not what it would have come to: one of the
-        questions is never awaited. Put `await` before it."""
-        return bool(re.search("coroutine|_asyncio.Task|Future", seen.step("desk").error_message))
 
 
 class ClientForTests(Exercise):
@@ -773,7 +826,12 @@ class ClientForTests(Exercise):
     def several_at_once(self, seen: Seen) -> None:
         """Requests that are sent together are under way together."""
         used = seen.step("used")
-        most = max(used.body[1:]) if isinstance(used.body, list) and used.body[1:] else 0
+        expect(
+            isinstance(used.body, list),
+            saw="No request was answered, so there are none at once.",
+            wanted="They should be served together, in the loop of the test.",
+        )
+        most = max(used.body[1:]) if used.body[1:] else 0
         expect(
             most > 1,
             saw=f"Three requests were sent with `asyncio.gather`; at most {most} was being served "
@@ -798,6 +856,11 @@ class ClientForTests(Exercise):
         """When the block raises, the lifespan ends all the same, and the exception goes on."""
         failed = seen.step("failed")
         expect(
+            bool(seen["after"]) or "on purpose" in failed.error_message,
+            saw=f"The block was never entered: {failed.error}, {failed.error_message}.",
+            wanted="It should be, with the lifespan running.",
+        )
+        expect(
             seen["after"][-1:] == ["ended"],
             saw="A test raised inside the block, and the app's lifespan did not come to its end.",
             wanted="It should end, whatever happens.",
@@ -816,6 +879,30 @@ class ClientForTests(Exercise):
         return used.error in ("TypeError", "AttributeError") and _says(
             used, "generator", "coroutine' object does not support"
         )
+
+    @mistake()
+    def returned_it(self, seen: Seen) -> bool:
+        """`client_for` returns the client, and with that its blocks are left: the client is closed
+        and the app has ended. Write `yield client`, inside both."""
+        return _says(seen.step("used"), "'coroutine' object is not an async iterator")
+
+    @mistake()
+    def not_called(self, seen: Seen) -> bool:
+        """`app.router.lifespan_context` makes a context manager and is none itself. Call it with
+        the app: `app.router.lifespan_context(app)`."""
+        return _says(seen.step("used"), "'function' object does not support", "'method' object")
+
+    @mistake()
+    def opened_with_a_plain_with(self, seen: Seen) -> bool:
+        """A plain `with` finds no door: the lifespan and the client are both opened with `async
+        with`."""
+        return _says(seen.step("used"), "does not support the context manager protocol")
+
+    @mistake()
+    def the_old_argument(self, seen: Seen) -> bool:
+        """`AsyncClient(app=app)` is from older tutorials; httpx has taken it away. Give it
+        `transport=httpx.ASGITransport(app=app)`."""
+        return _says(seen.step("used"), "unexpected keyword argument 'app'")
 
     @mistake()
     def a_sync_client(self, seen: Seen) -> bool:
@@ -864,7 +951,8 @@ def _never_awaited() -> Iterator[set[str]]:
 
 
 async def _warm(engine: AsyncEngine) -> None:
-    """Fill the pool, so that what a shared session comes to does not hang on what ran before."""
+    """A new pool, and full: what a shared session comes to does not hang on what ran before."""
+    await engine.dispose()
     async with AsyncExitStack() as stack:
         for _ in range(5):
             await stack.enter_async_context(engine.connect())

@@ -6,6 +6,7 @@ are as the course has them, so that none waits for another.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -79,7 +80,7 @@ class WireEnv(Exercise):
         expect(
             _ok(seen["check"]),
             saw="Models and migrations agree, and `alembic check` "
-            + _came_to(seen["check"], "")
+            + _came_to(seen["check"], like=seen["upgrade"])
             + ".",
             wanted="It should find nothing.",
             why="A table that Alembic knows no model of is a table that the next draft drops.",
@@ -91,7 +92,9 @@ class WireEnv(Exercise):
         sql = seen["sql"]
         expect(
             sql["ok"] and "CREATE TABLE book" in sql["printed"],
-            saw=f"`alembic upgrade head --sql` {_came_to(sql, 'printed no CREATE TABLE')}.",
+            saw="`alembic upgrade head --sql` "
+            + _came_to(sql, "printed no CREATE TABLE", like=seen["upgrade"])
+            + ".",
             wanted="It should print what `upgrade` would send to that kind of database.",
         )
 
@@ -101,7 +104,7 @@ class WireEnv(Exercise):
         expect(
             _ok(seen["percent"]) and "book" in seen["percent_tables"],
             saw=f"With `BOOKSHOP_URL={seen['odd']}`, `alembic upgrade head` "
-            + _came_to(seen["percent"], "made no tables there")
+            + _came_to(seen["percent"], "made no tables there", like=seen["upgrade"])
             + ".",
             wanted="It should work with that address as with any other.",
             why="Passwords in addresses are percent-encoded: `p@ss` is `p%40ss`.",
@@ -139,9 +142,10 @@ class WireEnv(Exercise):
 
     @mistake()
     def the_base_for_its_metadata(self, seen: Seen) -> bool:
-        """`target_metadata` is not a `MetaData`. It should be `Base.metadata`, not `Base`."""
-        error = seen["check"]["error"] or seen["upgrade"]["error"]
-        return error is not None and error["type"] in ("AttributeError", "TypeError")
+        """`target_metadata` is not a `MetaData`. That is an attribute of the Base: write
+        `Base.metadata`."""
+        told = ("has no attribute 'sorted_tables'", "has no attribute 'metadata'")
+        return any(one in _error(seen[name]) for name in ("check", "upgrade") for one in told)
 
     @mistake()
     def only_the_variable(self, seen: Seen) -> bool:
@@ -167,6 +171,12 @@ class WireEnv(Exercise):
         """Online all is well; with `--sql` Alembic still reads `alembic.ini`. `env.py` configures
         twice, once for each mode: pass `url=URL` in `run_migrations_offline` as well."""
         return not _ok(seen["sql"]) and _ok(seen["upgrade"])
+
+    @mistake()
+    def stops(self, seen: Seen) -> bool:
+        """`env.py` stops with an error, see below. It is a program of its own and knows only what
+        it imports. Mend that line, run the cell, check again."""
+        return not _ok(seen["upgrade"])
 
 
 class FirstRevision(Exercise):
@@ -215,18 +225,23 @@ class FirstRevision(Exercise):
         """After `upgrade`, `alembic check` finds no difference."""
         expect(
             _ok(seen["upgrade"]),
-            saw=f"`alembic upgrade head` {_came_to(seen['upgrade'], '')}.",
+            saw=f"`alembic upgrade head` {_came_to(seen['upgrade'])}.",
             wanted="It should run on an empty database.",
         )
         expect(
             _ok(seen["check"]),
-            saw=f"After `upgrade`, `alembic check` {_came_to(seen['check'], '')}.",
+            saw=f"After `upgrade`, `alembic check` {_came_to(seen['check'])}.",
             wanted="The tables should be as the models say.",
         )
 
     @requirement(1)
     def what_check_does_not_see(self, seen: Seen) -> None:
         """The default of `copies`, and the CHECK on it, are there as well."""
+        expect(
+            "book" in seen["schema"],
+            saw="There is no table `book` yet.",
+            wanted="It should be there, with both.",
+        )
         expect(
             _ok(seen["book"]) and seen["copies"] == [{"copies": 0}],
             saw="A book was put in with nothing said of its copies, and "
@@ -259,7 +274,7 @@ class FirstRevision(Exercise):
         )
         expect(
             _ok(seen["again"]),
-            saw=f"After that, `alembic upgrade head` {_came_to(seen['again'], '')}.",
+            saw=f"After that, `alembic upgrade head` {_came_to(seen['again'])}.",
             wanted="It should run again.",
         )
 
@@ -288,6 +303,19 @@ class FirstRevision(Exercise):
         return _ok(seen["upgrade"]) and was is not None and was != is_now
 
     @mistake()
+    def another_chain(self, seen: Seen) -> bool:
+        """Alembic cannot tell where this file belongs: that is in its lines `revision` and
+        `down_revision`, and nothing comes before the first. Put them back as they came:
+        `revision = "0001"`, `down_revision = None`."""
+        return _chain_is_broken(seen["upgrade"])
+
+    @mistake()
+    def a_check_without_a_name(self, seen: Seen) -> bool:
+        """A CHECK has no name here, and our naming convention makes the whole name of the one that
+        you give it. Write `sa.CheckConstraint("copies >= 0", name="copies_not_negative")`."""
+        return "constraint is explicitly named" in _error(seen["upgrade"])
+
+    @mistake()
     def parents_first(self, seen: Seen) -> bool:
         """`downgrade` drops `author` while there are books that point at it, and the database
         refuses. Take away last what was made first: `book`, then `author`."""
@@ -295,9 +323,9 @@ class FirstRevision(Exercise):
 
     @mistake()
     def no_way_back(self, seen: Seen) -> bool:
-        """`downgrade` reports success and has done nothing: the tables are still there, and the
-        database says it has none. The next `upgrade` fails on them. Drop what `upgrade` makes."""
-        return _ok(seen["downgrade"]) and {"author", "book"} <= set(seen["left"])
+        """`downgrade` reports success, and a table is still there that the database says it does
+        not have. The next `upgrade` fails on it. Drop both, `book` before `author`."""
+        return _ok(seen["upgrade"]) and _ok(seen["downgrade"]) and bool(seen["left"])
 
     @mistake()
     def forgot_the_check(self, seen: Seen) -> bool:
@@ -338,6 +366,20 @@ class FirstRevision(Exercise):
         `sa.ForeignKeyConstraint(["author_id"], ["author.id"])`."""
         book = seen["schema"].get("book")
         return book is not None and not book["references"]
+
+    @mistake()
+    def not_as_the_models_say(self, seen: Seen) -> bool:
+        """The tables are made, and they are not those of the models; what differs stands below.
+        Lay the revision beside `shop/models.py`, make it say the same, run the cell, check again.
+        """
+        return bool(_differences(seen["check"]))
+
+    @mistake()
+    def stops(self, seen: Seen) -> bool:
+        """The revision stops with an error, see below. It needs an `upgrade` and a `downgrade`, and
+        knows only what it imports: `op` for what is done, `sa` for columns. Mend that line, run
+        the cell, check again."""
+        return not _ok(seen["upgrade"]) or not _ok(seen["downgrade"])
 
 
 class RepairTheRename(Exercise):
@@ -387,13 +429,19 @@ class RepairTheRename(Exercise):
     @requirement(1)
     def as_the_models_say(self, seen: Seen) -> None:
         """Nothing of `name` is left, and `alembic check` finds no difference."""
-        columns = seen["schema"].get("author", {}).get("columns", {})
+        columns = _columns(seen["schema"], "author")
         expect(
-            _ok(seen["upgrade"]) and "name" not in columns and _ok(seen["check"]),
-            saw=(
-                "After `upgrade`, the column `name` is still there."
+            _ok(seen["upgrade"]),
+            saw="There was no way up, so there is nothing to compare.",
+            wanted="The table should be as the models say.",
+        )
+        expect(
+            "name" not in columns and _ok(seen["check"]),
+            saw="After `upgrade`, "
+            + (
+                "the column `name` is still there."
                 if "name" in columns
-                else f"After `upgrade`, `alembic check` {_came_to(seen['check'], '')}."
+                else f"`alembic check` {_came_to(seen['check'])}."
             ),
             wanted="The table should be as the models say.",
         )
@@ -431,6 +479,13 @@ class RepairTheRename(Exercise):
         return _ok(seen["upgrade"]) and _as_many(rows, seen) and not any(rows)
 
     @mistake()
+    def another_chain(self, seen: Seen) -> bool:
+        """Alembic cannot tell where this file belongs: that is in its lines `revision` and
+        `down_revision`. Put them back as they came: `revision = "0002"`, `down_revision = "0001"`.
+        """
+        return _chain_is_broken(seen["upgrade"])
+
+    @mistake()
     def no_value_for_the_rows(self, seen: Seen) -> bool:
         """A column that must have a value was added to a table with rows, and nobody said which.
         Do not look for a default; the value is in the other column. Rename that."""
@@ -441,11 +496,8 @@ class RepairTheRename(Exercise):
     def copied_too_late(self, seen: Seen) -> bool:
         """The values were to be copied from a column that was gone already. Copy first, drop
         after."""
-        errors = (_error(seen["upgrade"]), _error(seen["downgrade"]))
-        return any(
-            "no such column" in error and "DROP INDEX" not in error and "RENAME" not in error
-            for error in errors
-        ) and not any("after drop column" in error for error in errors)
+        up, down = _error(seen["upgrade"]), _error(seen["downgrade"])
+        return up.endswith(") no such column: name") or down.endswith(") no such column: full_name")
 
     @mistake()
     def the_index_in_the_way(self, seen: Seen) -> bool:
@@ -458,9 +510,7 @@ class RepairTheRename(Exercise):
     def both_columns(self, seen: Seen) -> bool:
         """The names are in `full_name`, and `name` is still there beside it. Both will be written
         to, by somebody, and will not stay the same. Drop the old one when it has been copied."""
-        return "name" in seen["schema"].get("author", {}).get("columns", {}) and (
-            seen["up_rows"] == seen["names"]
-        )
+        return "name" in _columns(seen["schema"], "author") and seen["up_rows"] == seen["names"]
 
     @mistake()
     def the_index_stayed_behind(self, seen: Seen) -> bool:
@@ -472,7 +522,7 @@ class RepairTheRename(Exercise):
     @mistake()
     def optional_now(self, seen: Seen) -> bool:
         """The names are there, but from now on an author may be without one: the new column was
-        added as nullable, and stayed so. A rename would have kept it as it was."""
+        added as nullable, and stayed so. Rename the column instead, which keeps it as it was."""
         return seen["up_rows"] == seen["names"] and "modify_nullable" in _error(seen["check"])
 
     @mistake()
@@ -497,6 +547,27 @@ class RepairTheRename(Exercise):
             and "name" not in seen["down_columns"]
             and "full_name" in seen["down_columns"]
         )
+
+    @mistake()
+    def refuses(self, seen: Seen) -> bool:
+        """Up is right, and `downgrade` refuses. That is the honest thing where data cannot come
+        back. Here it can: all names are in `full_name`. Rename it back."""
+        return _refused(seen["downgrade"])
+
+    @mistake()
+    def in_one_batch(self, seen: Seen) -> bool:
+        """A batch knows the columns by the names that they had when it began, so an index on the
+        new name cannot be made inside it. Create the index below the block, with
+        `op.create_index`."""
+        told = ("KeyError: 'full_name'", "KeyError: 'name'")
+        return _error(seen["upgrade"]) in told or _error(seen["downgrade"]) in told
+
+    @mistake()
+    def stops(self, seen: Seen) -> bool:
+        """The revision stops with an error, see below. It needs an `upgrade` and a `downgrade`, and
+        `op.alter_column("author", "name", new_column_name="full_name")` renames a column. Mend
+        that line, run the cell, check again."""
+        return not _ok(seen["upgrade"]) or not _ok(seen["downgrade"])
 
 
 class ThereAndBack(Exercise):
@@ -558,20 +629,39 @@ class ThereAndBack(Exercise):
         wanted = [None if one is None else one / 100 for one in seen["cents"]]
         expect(
             _as_money(seen["down_rows"]) == seen["cents"],
-            saw=f"After `downgrade`, the prices are {_listed(seen['down_rows'])}.",
-            wanted=f"They should be {_listed(wanted)}.",
+            saw=f"After `downgrade`, the prices are {_listed(seen['down_rows'])}."
+            if seen["down_rows"]
+            else "After `downgrade`, `book` has no `price`.",
+            wanted=f"The prices should be {_listed(wanted)}.",
         )
 
     @requirement(1)
     def and_up_again(self, seen: Seen) -> None:
         """Another `upgrade` brings back the cents."""
         expect(
-            _ok(seen["again"]) and seen["again_rows"] == seen["cents"] and _ok(seen["check"]),
+            _ok(seen["downgrade"]),
+            saw="There was no way down, so there is none up again.",
+            wanted="Down and up again, all should be as it was.",
+        )
+        expect(
+            _ok(seen["again"]) and seen["again_rows"] == seen["cents"],
             saw="Going up once more "
             + _came_to(seen["again"], f"left {_listed(seen['again_rows'])} in `price_cents`")
             + ".",
             wanted=f"It should come to {_listed(seen['cents'])} again.",
         )
+        expect(
+            _ok(seen["check"]),
+            saw=f"After going up once more, `alembic check` {_came_to(seen['check'])}.",
+            wanted="The table should be as the models say.",
+        )
+
+    @mistake()
+    def another_chain(self, seen: Seen) -> bool:
+        """Alembic cannot tell where this file belongs: that is in its lines `revision` and
+        `down_revision`. Put them back as they came: `revision = "0003"`, `down_revision = "0002"`.
+        """
+        return _chain_is_broken(seen["upgrade"])
 
     @mistake()
     def upgrade_is_broken(self, seen: Seen) -> bool:
@@ -582,9 +672,9 @@ class ThereAndBack(Exercise):
     @mistake()
     def refuses(self, seen: Seen) -> bool:
         """`downgrade` refuses. That is the honest thing where data cannot come back, and better
-        than `pass`. Here it can: `price_cents` holds all there is to know."""
-        error = seen["downgrade"]["error"]
-        return error is not None and error["type"] in ("NotImplementedError", "RuntimeError")
+        than `pass`. Here it can: `price_cents` holds all there is to know. Undo the three steps of
+        `upgrade`, last one first."""
+        return _refused(seen["downgrade"])
 
     @mistake()
     def did_nothing(self, seen: Seen) -> bool:
@@ -601,6 +691,18 @@ class ThereAndBack(Exercise):
         return "no such column: price_cents" in _error(seen["downgrade"])
 
     @mistake()
+    def nothing_to_fill(self, seen: Seen) -> bool:
+        """There is no `price` to fill: `upgrade` has dropped it. Add it first, with
+        `op.add_column("book", sa.Column("price", sa.Numeric(8, 2)))`."""
+        return _error(seen["downgrade"]).endswith(") no such column: price")
+
+    @mistake()
+    def must_have_a_price(self, seen: Seen) -> bool:
+        """`price` was added as NOT NULL, and there are books without one. It may be NULL: leave out
+        `nullable=False`, and a default with it."""
+        return "NOT NULL" in _error(seen["downgrade"])
+
+    @mistake()
     def both_columns(self, seen: Seen) -> bool:
         """The prices are back, and `price_cents` is still there beside them: the table is not as
         0002 left it, and the next `upgrade` cannot add what is there. Drop it, last."""
@@ -612,7 +714,8 @@ class ThereAndBack(Exercise):
         """The column is back, and it is empty: every price is lost. `add_column` only makes room;
         fill it, before `price_cents` goes."""
         rows = seen["down_rows"]
-        return bool(rows) and len(rows) == len(seen["cents"]) and not any(rows)
+        empty = len(rows) == len(seen["cents"]) and not any(rows)
+        return _ok(seen["downgrade"]) and empty
 
     @mistake()
     def cents_cut_off(self, seen: Seen) -> bool:
@@ -634,6 +737,21 @@ class ThereAndBack(Exercise):
         anything is NULL, so leave out whatever turns it into a number, a default included."""
         rows, nothing = seen["down_rows"], seen["cents"].index(None)
         return len(rows) > nothing and bool(rows[nothing] == 0)
+
+    @mistake()
+    def another_type(self, seen: Seen) -> bool:
+        """`price` is back with another type than it had. Renamed cents are still an INTEGER, on
+        which PostgreSQL would round; a FLOAT cannot hold 0.10. Add the column as
+        `sa.Numeric(8, 2)`, fill it, and drop `price_cents`."""
+        was, now = (_columns(seen[when], "book").get("price") for when in ("before", "after"))
+        return bool(was and now and was["type"] != now["type"])
+
+    @mistake()
+    def stops(self, seen: Seen) -> bool:
+        """`downgrade` stops with an error, see below. Three operations are all it takes: an
+        `op.add_column`, an `op.execute` with an UPDATE in quotation marks, and an
+        `op.drop_column`. Mend that line, run the cell, check again."""
+        return not _ok(seen["downgrade"])
 
 
 # -- the project around a file ------------------------------------------------------------------
@@ -687,16 +805,48 @@ def _ok(outcome: Outcome) -> bool:
 
 
 def _error(outcome: Outcome) -> str:
+    error = outcome["error"] or {"type": "", "message": ""}
+    return ": ".join(part for part in (error["type"], error["message"]) if part)
+
+
+def _differences(outcome: Outcome) -> list[str]:
+    """What `check` has found, in words."""
+    return list((outcome["error"] or {}).get("differences", ()))
+
+
+def _refused(outcome: Outcome) -> bool:
+    """Whether somebody has written `raise`."""
     error = outcome["error"]
-    return f"{error['type']}: {error['message']}" if error else ""
+    return error is not None and error["type"] in ("NotImplementedError", "RuntimeError")
 
 
-def _came_to(outcome: Outcome, otherwise: str) -> str:
-    """What a command came to, to follow its name: its error, or what else is wrong."""
+def _chain_is_broken(outcome: Outcome) -> bool:
+    """Whether Alembic cannot bring the revisions in an order, or ours is not where it was."""
+    told = "KeyError: '[0-9a-f]+'$|Multiple head|Self-loop|Cycle|revision id from filename"
+    return re.search(told, _error(outcome)) is not None
+
+
+def _came_to(outcome: Outcome, otherwise: str = "ran", like: Outcome | None = None) -> str:
+    """What a command came to, to follow its name: its error, or what else is wrong.
+
+    Args:
+        outcome: The command's.
+        otherwise: What to say where it has not failed.
+        like: The outcome of a command that was told of already; the same error is not told twice.
+    """
     if outcome["ok"]:
-        return otherwise or "ran"
+        return otherwise
+    if like and outcome["error"] == like["error"]:
+        return "failed in the same way"
+    if found := _differences(outcome):
+        return f"finds: {_few(found)}"
     error = _error(outcome)
     return f"failed (`{error[:240]}{'…' if len(error) > 240 else ''}`)"
+
+
+def _few(clauses: list[str], most: int = 4) -> str:
+    more = len(clauses) - most
+    return "; ".join(clauses[:most] + ([f"and {more} more"] if more > 0 else []))
 
 
 def _elsewhere(seen: Seen) -> str:
@@ -719,7 +869,7 @@ def _difference(was: Mapping[str, Any], is_now: Mapping[str, Any]) -> str:
     for name in sorted(was.keys() & is_now.keys()):
         if was[name] != is_now[name]:
             nullable = "may be NULL" if is_now[name]["nullable"] else "may not be NULL"
-            found.append(f"made `{name}` a {is_now[name]['type']} that {nullable}")
+            found.append(f"made `{name}` {is_now[name]['type']} that {nullable}")
     return ", and ".join(found)
 
 
@@ -735,7 +885,9 @@ def _as_money(prices: list[Any]) -> list[int | None]:
 def _listed(values: list[Any]) -> str:
     if not values:
         return "nothing"
-    return ", ".join("NULL" if one is None else f"`{one}`" for one in values)
+    return ", ".join(
+        "NULL" if one is None else f"`{one}`" if one != "" else "`''`" for one in values
+    )
 
 
 # -- the course's own files -----------------------------------------------------------------------

@@ -566,7 +566,7 @@ class Lab:
     # -- coming and going ---------------------------------------------------------------------
     def __enter__(self) -> Self:
         try:
-            self._stack.enter_context(_pools_are_quiet())
+            self._stack.enter_context(_loggers_are_quiet())
             for engine in self.engines:
                 if snapshot := take(engine, self.run):
                     self._stack.callback(snapshot.restore)
@@ -721,15 +721,17 @@ def _in_place(act: Callable[[], None]) -> Callable[[float], bool]:
 
 
 @contextmanager
-def _pools_are_quiet() -> Iterator[None]:
-    """What goes wrong is on the card; a pool would log its traceback beside it as well."""
-    logger = logging.getLogger("sqlalchemy.pool")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+def _loggers_are_quiet() -> Iterator[None]:
+    """What goes wrong is on the card; a pool or a loop would log its traceback beside it."""
+    loggers = [logging.getLogger(name) for name in ("sqlalchemy.pool", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from checks import blocks, filecells
 from checks.exercise import Exercise, Seen, expect, requirement
 from checks.grading import plan
 from checks.judge import judge
+from checks.observe.evidence import Trouble
 from checks.observe.lab import Lab
-from checks.observe.run import observe
+from checks.observe.run import CellRun, observe
 from checks.verdict import Status
 
 CELL = "%%writefile shop/env.py\n# exercise: 90.env\nurl = 'sqlite://'\n"
@@ -107,6 +108,29 @@ def test_a_file_that_was_edited_elsewhere_is_not_judged() -> None:
     assert "`shop/env.py` is not what this cell says" in found.message
 
 
+@pytest.mark.parametrize(
+    "source",
+    [CELL.replace("env.py", "environment.py"), CELL.partition("\n")[2], f"\n{CELL}"],
+    ids=["another file", "no file", "not the first line"],
+)
+def test_a_cell_that_writes_another_file_is_not_judged(source: str) -> None:
+    Path("shop/env.py").write_text("url = 'sqlite://'", encoding="utf-8")
+    Path("shop/environment.py").write_text("url = 'sqlite://'", encoding="utf-8")
+    found = judge(Env, observe(Env, {}, source), "%%writefile shop/env.py\nurl = TODO\n")
+    assert found.status is Status.NOT_RUN
+    assert "Make its first line `%%writefile shop/env.py` again" in found.message
+
+
+def test_a_file_that_python_cannot_read_is_told_by_the_line_in_the_cell() -> None:
+    source = CELL.replace("'sqlite://'", "('sqlite://'")
+    read = filecells.parse(source)
+    assert read is not None
+    read.write()
+    found = judge(Env, observe(Env, {}, source), "%%writefile shop/env.py\nurl = TODO\n")
+    assert found.status is Status.FAILED
+    assert "'(' was never closed, line 3" in found.message
+
+
 def test_a_placeholder_in_a_file_is_seen() -> None:
     source = CELL.replace("'sqlite://'", "TODO")
     read = filecells.parse(source)
@@ -115,6 +139,15 @@ def test_a_placeholder_in_a_file_is_seen() -> None:
     found = judge(Env, observe(Env, {}, source), "")
     assert found.status is Status.NOT_ATTEMPTED
     assert "TODO on line 3" in found.message
+
+
+def test_a_cell_that_had_no_folder_to_write_to_says_so() -> None:
+    Path("shop").rmdir()
+    stopped = Trouble(type="FileNotFoundError", message="No such file or directory")
+    run = CellRun(source=CELL, stopped=stopped, made={}, defines=())
+    found = judge(Env, observe(Env, {}, CELL, run=run), "%%writefile shop/env.py\nurl = TODO\n")
+    assert found.status is Status.NOT_RUN
+    assert "The folder `shop` is not there yet" in found.message
 
 
 def test_a_missing_project_says_which_cell_to_run() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks import course
+from checks import course, filecells
 from checks.authoring.rehearse import Rehearsal
 from checks.exercise import Exercise, Seen, expect, mistake, requirement
 from checks.judge import judge
@@ -239,9 +239,11 @@ def genuine(exercise: str) -> Observation:
 def test_invented_evidence_never_passes_and_never_raises(data: st.DataObject) -> None:
     entry = data.draw(st.sampled_from(ENTRIES))
     steps = st.sampled_from(sorted(genuine(entry.id).seen)) | st.text(max_size=8)
+    file = filecells.parse(entry.starter)
+    first_line = filecells.magic(file.path) if file else ""
     observed = Observation(
         exercise=entry.id,
-        attempt=Attempt(source=data.draw(st.text(max_size=30) | st.just("x = 1"))),
+        attempt=Attempt(source=first_line + data.draw(st.text(max_size=30) | st.just("x = 1"))),
         seen=data.draw(st.dictionaries(steps, ANY_JSON, max_size=6)),
     )
     told = judge(entry.card, observed, entry.starter)

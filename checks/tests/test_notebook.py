@@ -368,3 +368,10 @@ def test_no_thread_process_or_connection_of_its_own(
     own = [one for one in seen if "starlette/testclient" not in one.replace("\\", "/")]
     assert own == []
     assert bool(seen) == (exercise != "01.user_model")  # which asks no app
+
+
+# -- cells ----------------------------------------------------------------------------------------
+def test_a_coroutine_that_nobody_awaited_is_heard_of_beside_its_cell(learner: Learner) -> None:
+    in_a_cycle = "async def late(): ...\nholder = [late()]\nholder.append(holder)\ndel holder"
+    with pytest.warns(RuntimeWarning, match="coroutine 'late' was never awaited"):
+        learner.says(in_a_cycle)

@@ -81,6 +81,20 @@ def test_an_error_is_the_end_of_its_traceback(
     ]
 
 
+def test_a_long_line_is_broken_between_words(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = "".join(f"    column_{number}: Mapped[int]\n" for number in range(9))
+    alembic("stamp head", "demo")
+    capsys.readouterr()
+    shop.write_text(MODELS + columns, encoding="utf-8")
+    alembic("check", "demo")
+    _, _, *failed = capsys.readouterr().out.splitlines()
+    assert len(failed) > 2 and max(map(len, failed)) <= 100
+    assert " ".join(map(str.strip, failed)).endswith("schema=None))]")
+    assert failed[1].startswith("  ")
+
+
 def test_files_are_read_as_they_are_now(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     alembic('revision --autogenerate -m "first" --rev-id 0001', "demo")
     alembic("upgrade head", "demo")
