@@ -579,8 +579,8 @@ class Export(Exercise):
 
     @mistake(shows="export")
     def lines_without_an_end(self, seen: Seen) -> bool:
-        """All of it is one long line. `yield` and `join` add nothing between two lines: end each
-        of them with a `\\n`, the first one too."""
+        r"""All of it is one long line. `yield` and `join` add nothing between two lines: end each
+        of them with a `\n`, the first one too."""
         export = seen.step("export")
         return export.status == 200 and export.error is None and seen["lines"] <= 1
 
