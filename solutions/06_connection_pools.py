@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 06 Connection pools
 #
-# When you are through, you know at each moment who holds a connection and why; you can find a leak by its line, size a
-# pool for a deployment with a short calculation, and let the database restart without a customer noticing.
+# When you are through, you know at each moment who holds a connection and why; you can name the request that leaks,
+# size a pool for a deployment with a short calculation, and let the database restart without a customer noticing.
 #
 # It is 2 a.m. Nobody has deployed anything since Thursday. The database is bored: two per cent CPU, no locks. And every
 # request hangs for half a minute and then dies of *QueuePool limit of size 5 overflow 10 reached, connection timed out,
@@ -338,7 +338,7 @@ seen
 
 # %% [markdown]
 # The timeline says it by what is missing: no *connection back*, no *session closed*. The 404 is the way out that nobody
-# walked in the review. Twice more, and the shop is shut:
+# walked in the review. One more, and the shop is shut:
 
 # %%
 for _ in range(3):
@@ -672,11 +672,12 @@ supplier.seconds = 0.0
 # written, its locks.
 #
 # How many connections do you need? Multiply: requests a second times the seconds that each **holds** one. (That is
-# [Little's law](https://en.wikipedia.org/wiki/Little%27s_law), and it does not care about your framework.)
+# [Little's law](https://en.wikipedia.org/wiki/Little%27s_law), and it does not care about your framework.) Say the SELECT takes 4 ms,
+# and the supplier a second:
 
 # %%
-for name, seconds in (("held", 1.004), ("let go", 0.004)):
-    print(f"20 requests a second, {name:7}: {20 * seconds:5.2f} connections in use on average")
+for name, seconds in (("held:", 1.004), ("let go:", 0.004)):
+    print(f"20 requests a second, {name:7} {20 * seconds:5.2f} connections in use on average")
 
 # %% [markdown]
 # Two hundred and fifty times fewer, for the same work. No setting of the pool can do that for you.
@@ -787,7 +788,8 @@ def under_load(workers: int, **settings: Any) -> None:
     for engine in engines:
         engine.dispose()
     print(settings or "as it comes:", "all served" if all(served) else "some were turned away")
-    print(*sorted(problems)[:1])
+    for problem in sorted(problems)[:1]:
+        print(problem)
 
 
 if server:

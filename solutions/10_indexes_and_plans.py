@@ -165,8 +165,10 @@ def ms(query: Select[Any]) -> float:
 def look(what: str, query: Select[Any]) -> None:
     """Print how long a query takes, and how SQLite goes about it."""
     with shop.connect() as connection:
-        plan = "; ".join(step.detail for step in connection.execute(Explain(query)))
-    print(f"{what:31} {ms(query):7.2f} ms  {plan}")
+        steps = [step.detail for step in connection.execute(Explain(query))]
+    print(f"{what:28} {ms(query):7.2f} ms ", *steps[:1])
+    for step in steps[1:]:
+        print(" " * 40, step)
 
 
 # %%
@@ -596,7 +598,7 @@ with ShopSession() as session:
 # PostgreSQL [compares rows](https://www.postgresql.org/docs/current/functions-comparisons.html#ROW-WISE-COMPARISON) in
 # the same way.)
 #
-# (With the values pasted in, SQLite sees that both `placed` are the same day and finds the beginning by itself. With `?`,
+# (With the values pasted in, SQLite sees that both `placed` are the same value and finds the beginning by itself. With `?`,
 # as an app sends it, it cannot know. So the plan that you try out in a console may not be yours:)
 
 # %%
@@ -605,8 +607,8 @@ with shop.connect() as connection:
     print(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {pasted}").one().detail)
 
 # %% [markdown]
-# One limit of comparing rows: the columns all run in the same direction. For `placed` downwards and `title` upwards, keep the `OR`
-# and put `Sale.placed <= last.placed` in front of it. That says where to begin.
+# One limit of comparing rows: the columns all run in the same direction. For `placed` downwards and `total` upwards,
+# keep the `OR` and put `Sale.placed <= last.placed` in front of it. That says where to begin.
 
 # %%
 look("with OR, and a beginning", word_by_word.where(Sale.placed <= deep.placed))
@@ -861,7 +863,8 @@ def first_sales() -> StreamingResponse:
 with trace(export, shop) as seen:
     TestClient(export).get("/first")
 
-print([(chunk["size"], chunk["read"]) for chunk in seen.of("chunk")])
+for chunk in seen.of("chunk"):
+    print(f"{chunk['size']} bytes leave, {chunk['read']:,} rows have been read")
 seen
 
 # %% [markdown]
@@ -1011,7 +1014,7 @@ for write in (one_by_one, as_objects, in_bulk, by_the_database):
 # %% [markdown]
 # ## On a server
 #
-# The same sales on a real PostgreSQL. Its word is `EXPLAIN`; a scan is a *Seq Scan*, and the plan is a tree, read from
+# As many sales on a real PostgreSQL. Its word is `EXPLAIN`; a scan is a *Seq Scan*, and the plan is a tree, read from
 # the inside out.
 
 # %% tags=["recorded"]
@@ -1048,7 +1051,7 @@ if server:
 # places, put in order before the table is visited.)
 #
 # A server's planner also looks at the *data*. It keeps statistics, which `ANALYZE` renews and a background job keeps up;
-# and when half the table fits, it rightly prefers a Seq Scan to fifty thousand jumps. So ask for plans on a copy with real
+# and when half the table matches, it rightly prefers a Seq Scan to fifty thousand jumps. So ask for plans on a copy with real
 # data in it, not on your laptop's three rows.
 #
 # **Predict.** A hundred thousand rows are asked for, and no loop has begun. How many of them has the driver already,

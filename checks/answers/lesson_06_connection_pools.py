@@ -324,6 +324,16 @@ return gauge
         .replace("    gauge.now -= 1", "    gauge.now -= 1\n        gauge.most = gauge.now"),
         "most_forgets",
     ),
+    wrong(
+        "06.gauge",
+        "a listener without arguments",
+        _counting().replace("one_more(*args)", "one_more()"),
+    ),
+    wrong(
+        "06.gauge",
+        "nothing for checkin to hand over",
+        _counting().replace("one_less(*args)", "one_less()"),
+    ),
     wrong("06.gauge", "gives nothing back", _counting().replace("return gauge", "")),
     wrong("06.gauge", "gives a dictionary back", _watch('return {"now": 0, "most": 0}')),
     wrong(
@@ -713,6 +723,28 @@ with SessionLocal.begin() as session:
 """
         ),
         "left_it_to_the_check",
+    ),
+    wrong(
+        "06.let_go",
+        "commits inside begin",
+        _order(
+            """
+with SessionLocal.begin() as session:
+    book = session.get(Book, new.book_id)
+    if book is None:
+        raise HTTPException(404)
+    if book.copies < new.copies:
+        raise HTTPException(409)
+    book.copies -= new.copies
+    session.commit()
+    total = supplier.price(book.isbn) * new.copies
+    order = Order(**new.model_dump(), total=total)
+    session.add(order)
+    session.flush()
+    return {"id": order.id, "total": total}
+"""
+        ),
+        "committed_inside_begin",
     ),
     wrong(
         "06.let_go",

@@ -165,6 +165,17 @@ def _streamed(read: str) -> str:
     return _export(_PIECES.replace("READ", lines))
 
 
+_PIECES_OF_ROWS = """
+def pieces():
+    yield "id,customer_id,total\\n"
+    query = select(Order.id, Order.customer_id, Order.total).order_by(Order.id)
+    with SessionLocal() as session:
+        for part in session.execute(query.execution_options(yield_per=500)).partitions():
+            yield part
+
+return StreamingResponse(pieces(), media_type="text/csv")
+"""
+
 _WITH_DEPENDENCY = """
 def pieces() -> Iterator[str]:
     yield "id,customer_id,total\\n"
@@ -383,6 +394,28 @@ return {
         "by the date alone",
         _keyset("query.where(Order.placed < placed)"),
         "equals_are_lost",
+    ),
+    wrong(
+        "10.keyset",
+        "by the id alone",
+        _keyset("query.where(Order.id < id)"),
+        "by_the_id_alone",
+    ),
+    wrong(
+        "10.keyset",
+        "the bookmark of an empty page",
+        _pages(
+            """
+query = select(Order).order_by(ORDER)
+if after is not None:
+    query = WHERE
+with Session(engine) as session:
+    page = session.scalars(query.limit(limit)).all()
+following = bookmark(page[-1].placed, page[-1].id)
+return {"orders": [{"id": o.id, "total": o.total} for o in page], "next": following}
+""".replace("WHERE", _WHERE)
+        ),
+        "the_last_of_none",
     ),
     wrong(
         "10.keyset",
@@ -619,6 +652,22 @@ return StreamingResponse(pieces(), media_type="text/csv")
 """.replace("LINE", _LINE)
         ),
         "read_a_borrowed_result",
+    ),
+    wrong(
+        "10.export",
+        "yields rows",
+        _export(_PIECES_OF_ROWS),
+        "pieces_that_are_no_text",
+    ),
+    wrong(
+        "10.export",
+        "no line ends",
+        _export(
+            _PIECES_OF_ROWS.replace(
+                "yield part", 'yield "".join(f"{one.id}" for one in part)'
+            ).replace("\\n", "")
+        ),
+        "lines_without_an_end",
     ),
     wrong(
         "10.export",

@@ -48,35 +48,40 @@ class GaugeExercise(Exercise):
 
     def observe(self, lab: Lab) -> dict[str, Any]:
         many = lab.number(2, 4)
-        seen: dict[str, Any] = {"many": many}
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             watched, other = (
                 stack.enter_context(_pool(f"{folder}/{name}.db")) for name in ("watched", "other")
             )
             with watched.connect():
                 pass  # a pool that has been in use already
-            try:
-                gauge = lab["watch"](watched)
+            try:  # what runs in there is SQLAlchemy's, and the learner's listeners
+                return {"many": many} | self._watched(lab["watch"], watched, other, many)
             except Exception as error:
                 raise LearnersError(error) from error
-            seen["reads"] = _reading(gauge) is not None
-            seen["idle"] = _reading(gauge)
-            with ExitStack() as out:
-                for _ in range(many):
-                    out.enter_context(watched.connect())
-                seen["out"] = _reading(gauge)
-            seen["back"] = _reading(gauge)
-            for _ in range(3):
-                with watched.connect():
-                    pass
-            seen["one_by_one"] = _reading(gauge)
-            with other.connect(), other.connect(), other.connect(), other.connect():
-                with other.connect():
-                    pass
-                seen["other"] = _reading(gauge)
-            with watched.connect() as broken:
-                broken.invalidate()
-            seen["broken"] = _reading(gauge)
+
+    @staticmethod
+    def _watched(
+        watch: Callable[[Engine], Any], watched: Engine, other: Engine, many: int
+    ) -> dict[str, Any]:
+        """What the gauge says, at each moment."""
+        gauge = watch(watched)
+        seen: dict[str, Any] = {"reads": _reading(gauge) is not None, "idle": _reading(gauge)}
+        with ExitStack() as out:
+            for _ in range(many):
+                out.enter_context(watched.connect())
+            seen["out"] = _reading(gauge)
+        seen["back"] = _reading(gauge)
+        for _ in range(3):
+            with watched.connect():
+                pass
+        seen["one_by_one"] = _reading(gauge)
+        with other.connect(), other.connect(), other.connect(), other.connect():
+            with other.connect():
+                pass
+            seen["other"] = _reading(gauge)
+        with watched.connect() as broken:
+            broken.invalidate()
+        seen["broken"] = _reading(gauge)
         return seen
 
     @requirement(1)
@@ -520,6 +525,13 @@ class LetGo(Exercise):
         stands above the call and *connection back* below it. Read the ISBN in one short
         transaction, end it, call, and write in another."""
         return any(_held_at_notes(seen.step("good").timeline))
+
+    @mistake(shows="good", marks=("error",))
+    def committed_inside_begin(self, seen: Seen) -> bool:
+        """A `commit` inside `with SessionLocal.begin()` ends the transaction that the block is
+        about, and the block allows nothing after it. Use two blocks: read in one and leave it,
+        call, write in the other."""
+        return "closed transaction inside context manager" in seen.step("good").error_message
 
     @mistake(shows="good")
     def read_after_the_end(self, seen: Seen) -> bool:

@@ -365,9 +365,9 @@ class Keyset(Exercise):
         body = last.body if isinstance(last.body, dict) else {}
         expect(
             "next" in body and body["next"] is None,
-            saw=f"The last page that was asked for answered {last.status}, and its `next` was "
-            f"`{body.get('next', 'not there')!r}`.",
-            wanted="Where nothing follows, it should be null.",
+            saw=f"On the last page that was asked for, {last.heard}, and "
+            + (f"`next` was `{body['next']!r}`." if "next" in body else "there was no `next`."),
+            wanted="Where nothing follows, `next` should be null.",
             why="A program that follows `next` would never stop.",
         )
 
@@ -409,6 +409,15 @@ class Keyset(Exercise):
         turn it into a condition."""
         return any(" WHERE " not in one["sql"] and _scans([one]) for one in seen["plans"])
 
+    @mistake(shows="second", marks=("sql SELECT",))
+    def by_the_id_alone(self, seen: Seen) -> bool:
+        """The second page is asked for by `id` alone, and the list is not sorted by `id`: an older
+        order may have a larger one. The place is all that is sorted by, `(placed, id)`:
+        `tuple_(Order.placed, Order.id) < tuple_(*place(after))`."""
+        asked = [one["sql"].partition(" WHERE ")[2] for one in seen["plans"]]
+        conditions = [one.partition(" ORDER BY ")[0] for one in asked if one]
+        return any("placed" not in one for one in conditions)
+
     @mistake(shows="second")
     def the_other_way(self, seen: Seen) -> bool:
         """The second page holds orders that are *newer* than the bookmark. The list runs downwards,
@@ -439,6 +448,13 @@ class Keyset(Exercise):
         two conditions, and neither tells where in the index to begin. Say it as one place,
         `tuple_(Order.placed, Order.id) < tuple_(...)`, or put `Order.placed <= ...` in front."""
         return any(" OR " in one["sql"] and _scans([one]) for one in seen["plans"])
+
+    @mistake(shows="last", marks=("error",))
+    def the_last_of_none(self, seen: Seen) -> bool:
+        """The page after the last is empty, and its last order was asked for a bookmark
+        (IndexError). Where nothing follows, `next` is None: look first whether more than `limit`
+        orders came."""
+        return seen.step("last").error == "IndexError"
 
     @mistake(shows="last")
     def never_ends(self, seen: Seen) -> bool:
@@ -490,6 +506,7 @@ class Export(Exercise):
             "export": step | {"body": body[:200], "timeline": _without_repeats(step["timeline"])},
             "right": body == text,
             "differs": _first_difference(body, text),
+            "lines": body.count("\n"),
             "pieces": len([piece for piece in pieces if piece["size"]]),
             "ahead": ahead,
             "read_after_return": _read_after_it_went_back(Timeline.from_json(step["timeline"])),
@@ -502,7 +519,7 @@ class Export(Exercise):
         expect(
             export.status == 200 and export.error is None,
             saw=f"{export.heard}.",
-            wanted="It should be answered with 200.",
+            wanted="It should be 200, and the body should come to its end.",
         )
         said, wanted = seen["differs"] or ("", "")
         expect(
@@ -553,6 +570,19 @@ class Export(Exercise):
             wanted="It should go back when the last row has been read.",
             why="On a server the rows are gone with the transaction.",
         )
+
+    @mistake(shows="export", marks=("error",))
+    def pieces_that_are_no_text(self, seen: Seen) -> bool:
+        """What the generator yields is no text, but rows or a list of them, and a response cannot
+        send those. Yield a string: `"".join(...)` of a line for each row."""
+        return "has no attribute 'encode'" in seen.step("export").error_message
+
+    @mistake(shows="export")
+    def lines_without_an_end(self, seen: Seen) -> bool:
+        r"""All of it is one long line. `yield` and `join` add nothing between two lines: end each
+        of them with a `\n`, the first one too."""
+        export = seen.step("export")
+        return export.status == 200 and export.error is None and seen["lines"] <= 1
 
     @mistake(shows="export", marks=("session_open",))
     def asked_a_closed_session(self, seen: Seen) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import logging
 import random
 import sqlite3
@@ -12,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from functools import partial
 from itertools import count
 from typing import Any, Self, TypeVar
@@ -63,6 +64,16 @@ _GIVEN_UP = 3.0  # seconds after which it is not waited for any more
 def _is_pytests(error: BaseException) -> bool:
     """Whether it is what `pytest.fail()` or `pytest.skip()` raise, which is no `Exception`."""
     return any(kind.__module__.startswith("_pytest.") for kind in type(error).__mro__)
+
+
+def _kill_those_that_wait(engine: Engine) -> None:
+    waiting = getattr(engine.pool, "checkedin", int)()
+    proxies = [engine.raw_connection() for _ in range(waiting)]
+    dying: list[Any] = [proxy.driver_connection for proxy in proxies]
+    for proxy in proxies:
+        proxy.close()  # back into the pool; only then does it die
+    for connection in dying:
+        connection.close()
 
 
 class LearnersError(Exception):
@@ -474,13 +485,8 @@ class Lab:
         """
         for engine in self.engines:
             if isinstance(engine, Engine):
-                waiting = getattr(engine.pool, "checkedin", int)()
-                proxies = [engine.raw_connection() for _ in range(waiting)]
-                dying: list[Any] = [proxy.driver_connection for proxy in proxies]
-                for proxy in proxies:
-                    proxy.close()  # back into the pool; only then does it die
-                for connection in dying:
-                    connection.close()
+                with redirect_stdout(io.StringIO()):  # the learner's listeners may print
+                    _kill_those_that_wait(engine)
 
     @contextmanager
     def connection_dies(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from checks.observe.lab import Lab, LearnersError
 from checks.observe.snapshot import ObstacleError
@@ -444,6 +444,19 @@ def test_after_a_restart_the_first_request_fails_unless_the_pool_asks(build: Bui
         plain = [lab.call("read()", read, names["engine"])["error"] for _ in range(2)]
         assert [error and error["type"] for error in plain] == ["ProgrammingError", None]
         assert lab.call("read()", read, asking)["error"] is None
+
+
+def test_a_restart_says_nothing_through_the_learners_listeners(
+    build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = build("file")
+    event.listen(names["engine"], "checkout", lambda *_: print("checkout"))
+    with lab_on(names) as lab:
+        with names["engine"].connect():
+            pass
+        assert capsys.readouterr().out == "checkout\n"
+        lab.server_restarts()
+        assert capsys.readouterr().out == ""
 
 
 def test_a_connection_that_dies_in_use_fails_one_request(build: Build) -> None:
