@@ -542,7 +542,7 @@ import os
 from pathlib import Path
 
 HERE = Path(__file__).parent.parent
-URL = os.environ.get("DATABASE_URL", f"sqlite:///{HERE / 'bookshop.db'}")
+URL = os.environ.get("BOOKSHOP_URL", f"sqlite:///{HERE / 'bookshop.db'}")
 
 # %% tags=["setup"] file="bookshop_08/shop/models.py"
 """What the shop knows about."""
@@ -1356,9 +1356,9 @@ else:
 
 # %%
 (SHOP / "trial.db").unlink(missing_ok=True)
-alembic("upgrade 0003_points", SHOP, DATABASE_URL="sqlite:///trial.db")
-alembic("downgrade 0001", SHOP, DATABASE_URL="sqlite+aiosqlite:///trial.db")
-alembic("current", SHOP, DATABASE_URL="sqlite:///trial.db")
+alembic("upgrade 0003_points", SHOP, BOOKSHOP_URL="sqlite:///trial.db")
+alembic("downgrade 0001", SHOP, BOOKSHOP_URL="sqlite+aiosqlite:///trial.db")
+alembic("current", SHOP, BOOKSHOP_URL="sqlite:///trial.db")
 
 # %% [markdown]
 # and PostgreSQL's two, asked for in one go:
@@ -1367,12 +1367,12 @@ alembic("current", SHOP, DATABASE_URL="sqlite:///trial.db")
 if server:
     for driver in ("postgresql+psycopg", "postgresql+asyncpg"):
         address = server.url.set(database="postgres", drivername=driver)
-        os.environ["DATABASE_URL"] = address.render_as_string(hide_password=False)
+        os.environ["BOOKSHOP_URL"] = address.render_as_string(hide_password=False)
         with postgres.begin() as connection:
             connection.exec_driver_sql("DROP TABLE IF EXISTS customer, alembic_version")
         alembic("upgrade 0003_points", SHOP)
         alembic("current", SHOP)
-        del os.environ["DATABASE_URL"]
+        del os.environ["BOOKSHOP_URL"]
     postgres.dispose()
     server.stop()
 
