@@ -405,13 +405,15 @@ class Lab:
         except DBAPIError as error:
             raise LearnersError(error) from error
 
-    def project(self, folder: str, *, database: str = "bookshop.db", **environment: str) -> Project:
+    def project(
+        self, folder: str, *, database: str = "bookshop.db", **environment: str | None
+    ) -> Project:
         """A copy of a project folder of the learner's, to run Alembic on; a context manager.
 
         Args:
             folder: The folder, relative to the notebook's.
             database: The SQLite file that the project's URL names, relative to the project.
-            environment: Environment variables to set meanwhile.
+            environment: Environment variables to set meanwhile; None takes one away.
 
         Raises:
             ObstacleError: on entering, where there is no such folder.

@@ -44,13 +44,14 @@ class Project:
     """A project with migrations, copied to where its database is a fresh one.
 
     While it is open, the working folder is the copy, its modules are imported anew, and
-    `asyncio.run` works although a loop is running, as an async `env.py` needs it.
+    `asyncio.run` works although a loop is running, as an async `env.py` needs it. What the
+    project's code does to the environment is undone on leaving.
 
     Args:
         folder: The learner's folder, beside their notebook.
         run: Runs an async function to its end.
         database: The SQLite file that the project's URL names, relative to the project.
-        environment: Environment variables to set meanwhile.
+        environment: Environment variables to set meanwhile; None takes one away.
 
     Attributes:
         path: The copy.
@@ -63,7 +64,7 @@ class Project:
         folder: str,
         run: Callable[[Callable[[], Any]], Any],
         database: str,
-        environment: Mapping[str, str],
+        environment: Mapping[str, str | None],
     ) -> None:
         self._folder = Path(folder)
         self._run = run

@@ -193,6 +193,25 @@ def test_nothing_of_the_learners_changes(shop: Path, monkeypatch: pytest.MonkeyP
     del sys.modules["shopmodels"]
 
 
+def test_the_environment_is_put_back_as_it_was(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_URL", "the learner's")
+    monkeypatch.setenv("SHOP_MODE", "live")
+    (shop / "test_shop.py").write_text(
+        "import os\n\n"
+        "def test_url():\n"
+        "    assert 'SHOP_URL' not in os.environ\n"
+        "    os.environ.update(SHOP_URL='a trial', SHOP_PORT='80')\n"
+        "    del os.environ['SHOP_MODE']\n",
+        encoding="utf-8",
+    )
+    with lab() as here, here.project("shop", SHOP_URL=None) as project:
+        assert [one["ok"] for one in project.run_tests("test_shop.py")] == [True]
+        assert os.environ["SHOP_PORT"] == "80"
+    assert os.environ["SHOP_URL"] == "the learner's"
+    assert os.environ["SHOP_MODE"] == "live"
+    assert "SHOP_PORT" not in os.environ
+
+
 TESTS = """
 from pathlib import Path
 
