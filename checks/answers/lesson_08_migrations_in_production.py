@@ -166,6 +166,21 @@ session.flush()
     ),
     wrong(
         "08.split",
+        "with the app's model, which asks for what comes later",
+        _split(
+            _COLUMNS
+            + """\
+session = Session(op.get_bind())
+for customer in session.scalars(sa.select(Customer)):
+    customer.first_name, _, customer.last_name = customer.full_name.partition(" ")
+session.flush()
+""",
+            imports="from shop.models import Customer\nfrom sqlalchemy.orm import Session\n",
+        ),
+        "imports_the_models",
+    ),
+    wrong(
+        "08.split",
         "with the app's table, imported at the top",
         _split(
             _COLUMNS
@@ -273,6 +288,43 @@ with op.batch_alter_table("customer") as batch:
         "same_for_everybody",
     ),
     wrong("08.split", "the columns alone", _split(_COLUMNS), "nobody_was_copied"),
+    wrong("08.split", "a comment alone", _split("pass  # later\n", "pass\n")),
+    wrong("08.split", "a command that there is not", _split('op.add_columns("customer")\n')),
+    wrong(
+        "08.split",
+        "fills what is not there yet",
+        _split('op.execute("UPDATE customer SET first_name = full_name")\n' + _COLUMNS),
+    ),
+    wrong(
+        "08.split",
+        "under a name of its own",
+        _split(_COLUMNS).replace('revision = "0002"', 'revision = "split"', 1),
+        "another_id",
+    ),
+    wrong(
+        "08.split",
+        "reads by op.execute",
+        _split(
+            _COLUMNS
+            + _TABLE
+            + 'for row in op.execute("SELECT id, full_name FROM customer"):\n'
+            + '    first, _, last = row.full_name.partition(" ")\n'
+            + _SAVE
+        ),
+        "execute_gives_nothing",
+    ),
+    wrong(
+        "08.split",
+        "plain text for a statement",
+        _split(
+            _COLUMNS
+            + _TABLE
+            + 'for row in connection.execute("SELECT id, full_name FROM customer").all():\n'
+            + '    first, _, last = row.full_name.partition(" ")\n'
+            + _SAVE
+        ),
+        "text_is_no_statement",
+    ),
     wrong(
         "08.split",
         "at the last space",
@@ -303,6 +355,32 @@ with op.batch_alter_table("customer") as batch:
             + _SAVE
         ),
         "at_the_last_space",
+    ),
+    wrong(
+        "08.split",
+        "one place too far",
+        _split(
+            _COLUMNS
+            + '''op.execute("""
+    UPDATE customer SET
+        first_name = substr(full_name, 1, instr(full_name || ' ', ' ')),
+        last_name = substr(full_name, instr(full_name || ' ', ' ') + 1)
+""")
+'''
+        ),
+        "kept_the_space",
+    ),
+    wrong(
+        "08.split",
+        "rpartition, which puts a single word last",
+        _split(
+            _COLUMNS
+            + _TABLE
+            + _LOOP
+            + '    first, _, last = row.full_name.rpartition(" ")\n'
+            + _SAVE
+        ),
+        "lost_the_short_names",
     ),
     wrong(
         "08.split",
@@ -510,6 +588,51 @@ def step_1():
     ),
     wrong(
         "08.not_null",
+        "a first step that does not run",
+        _STEP_1.replace("op.batch_alter_table", "op.batch_alter") + _STEP_2 + _STEP_3,
+    ),
+    wrong(
+        "08.not_null",
+        "the column once more",
+        "def step_1():\n"
+        '    op.add_column("customer", Column("country", String, server_default="GB"))\n\n\n'
+        + _STEP_2
+        + _STEP_3,
+    ),
+    wrong(
+        "08.not_null",
+        "on an engine of its own",
+        """\
+live = fresh("CREATE TABLE customer (id INTEGER PRIMARY KEY, country VARCHAR)")
+
+
+def with_default():
+    with op.batch_alter_table("customer") as customer:
+        customer.alter_column("country", server_default="GB")
+
+
+def step_1():
+    migrate(live, with_default)
+
+
+"""
+        + _STEP_2
+        + _STEP_3,
+        "on_another_database",
+    ),
+    wrong(
+        "08.not_null",
+        "equals NULL",
+        _STEP_1 + _STEP_2.replace("IS NULL", "= NULL") + _STEP_3.replace("IS NULL", "= NULL"),
+        "equals_null",
+    ),
+    wrong(
+        "08.not_null",
+        "fills in the third step only",
+        _STEP_1 + "def step_2():\n    pass\n\n\n" + _STEP_3,
+    ),
+    wrong(
+        "08.not_null",
         "fills everybody",
         _STEP_1 + _STEP_2.replace(" WHERE country IS NULL", "") + _STEP_3,
         "filled_everybody",
@@ -623,6 +746,12 @@ depends_on: Union[str, Sequence[str], None] = None""",
     ),
     wrong(
         "08.merge",
+        "follows the one before as well",
+        _merge('revision = "0004"\ndown_revision = ("0003_phone", "0003_points", "0002")'),
+        "names_an_ancestor",
+    ),
+    wrong(
+        "08.merge",
         "follows nobody",
         _merge('revision = "0004"\ndown_revision = None'),
         "a_new_beginning",
@@ -696,14 +825,28 @@ def test_one_head():
             """\
 import os
 
-os.environ["DATABASE_URL"] = f"sqlite:///{tmp_path / 'own.db'}"
+os.environ["BOOKSHOP_URL"] = f"sqlite:///{tmp_path / 'own.db'}"
 try:
     config = Config("alembic.ini")
     command.upgrade(config, "head")
     command.check(config)
     command.downgrade(config, "base")
 finally:
-    del os.environ["DATABASE_URL"]
+    del os.environ["BOOKSHOP_URL"]
+"""
+        ),
+    ),
+    right(
+        "08.drift",
+        "by the app's own address, which it leaves set",
+        _test(
+            """\
+import os
+
+os.environ["BOOKSHOP_URL"] = f"sqlite:///{tmp_path / 'own.db'}"
+config = Config(str(HERE / "alembic.ini"))
+command.upgrade(config, "head")
+command.check(config)
 """
         ),
     ),
@@ -720,6 +863,34 @@ finally:
             imports="from shop.models import Base\n",
         ),
         "agrees_with_itself",
+    ),
+    wrong(
+        "08.drift",
+        "made from the models, then migrated",
+        _test(
+            _HANDED
+            + """\
+    Base.metadata.create_all(connection)
+    command.upgrade(config, "head")
+    command.check(config)
+""",
+            imports="from shop.models import Base\n",
+        ),
+        "makes_tables_too",
+    ),
+    wrong(
+        "08.drift",
+        "migrated, then made up for from the models",
+        _test(
+            _HANDED
+            + """\
+    command.upgrade(config, "head")
+    Base.metadata.create_all(connection)
+    command.check(config)
+""",
+            imports="from shop.models import Base\n",
+        ),
+        "makes_tables_too",
     ),
     wrong(
         "08.drift",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ class SplitTheName(Exercise):
         names = [f"{one} {two}", three, f"{four} K. Le {two}", f"{three} O'{one}", f"{one} {two}"]
         late, new = lab.word().title(), lab.word().title()
         seen: dict[str, Any] = {"names": names, "late": late}
-        with lab.project(SHOP) as project:
+        with _copy_of_the_shop(lab) as project:
             _leave_only(project, "0002_split_the_name.py", {"0001_customers.py": _CUSTOMERS})
             seen["empty"] = project.upgrade("0002")
             project.drop_database()
@@ -58,7 +59,7 @@ class SplitTheName(Exercise):
             seen["down"] = project.downgrade("0001")
             seen["rows_below"] = project.rows("SELECT * FROM customer ORDER BY id")
             seen["expected_below"] = [*names, late, f"{new} {two}"]
-        with lab.project(SHOP) as project:
+        with _copy_of_the_shop(lab) as project:
             _leave_only(project, "0002_split_the_name.py", {"0001_customers.py": _CUSTOMERS})
             (project.path / "shop/models.py").write_text(_MODELS_OF_THE_FUTURE, encoding="utf-8")
             project.upgrade("0001")
@@ -76,6 +77,12 @@ class SplitTheName(Exercise):
                 wanted="It should run.",
             )
         rows = _rows(seen["rows"])
+        columns = {column for row in rows for column in row}
+        expect(
+            columns >= {"first_name", "last_name"},
+            saw=f"After the upgrade the table has {', '.join(sorted(columns)) or 'no rows'}.",
+            wanted="It should have first_name and last_name as well.",
+        )
         full = [row.get("full_name") for row in rows]
         expect(
             full == seen["names"],
@@ -96,6 +103,7 @@ class SplitTheName(Exercise):
     def the_old_app_goes_on(self, seen: Seen) -> None:
         """The old app, which knows `email` and `full_name` only, still writes and reads; the new
         one writes all."""
+        _expect_upgraded(seen)
         old, new = seen["old_app"], seen["new_app"]
         expect(
             old["ok"],
@@ -117,6 +125,7 @@ class SplitTheName(Exercise):
     @requirement(1)
     def there_is_a_way_back(self, seen: Seen) -> None:
         """The downgrade takes both columns away, and loses nobody."""
+        _expect_upgraded(seen)
         expect(
             seen["down"]["ok"],
             saw=f"The downgrade ended in {_told(seen['down'])}.",
@@ -138,6 +147,7 @@ class SplitTheName(Exercise):
     @requirement(1)
     def it_stands_alone(self, seen: Seen) -> None:
         """It still runs when the models have moved on."""
+        _expect_upgraded(seen)
         expect(
             seen["later"]["ok"],
             saw="With a `shop/models.py` from next year, the upgrade ended in "
@@ -153,10 +163,29 @@ class SplitTheName(Exercise):
 
     @mistake()
     def imports_the_models(self, seen: Seen) -> bool:
-        """Your revision uses `shop.models`. Today that works; with the models of next year it does
-        not, and then no empty database can be set up any more. Say `op.execute("UPDATE ...")`, or
-        describe the columns that you need with `sa.table(...)`, in the revision itself."""
-        return bool(seen["up"]["ok"]) and not seen["later"]["ok"]
+        """Your revision uses `shop.models`, and those speak of another day than the table: of
+        columns that come later, and next year of other names. Then no empty database can be set up
+        any more. Say `op.execute("UPDATE ...")`, or describe the columns that you need with
+        `sa.table(...)`, in the revision itself."""
+        broken = not seen["later"]["ok"]
+        return broken and (bool(seen["up"]["ok"]) or "shop.models" in _message(seen["later"]))
+
+    @mistake()
+    def another_id(self, seen: Seen) -> bool:
+        """No revision is called 0002 any more, and those after it ask for that one. Leave the
+        line `revision = "0002"` as it was."""
+        return "Can't locate revision identified by '0002'" in _message(seen["up"])
+
+    @mistake()
+    def execute_gives_nothing(self, seen: Seen) -> bool:
+        """`op.execute` sends a statement and gives nothing back. To read rows, ask the connection:
+        `op.get_bind().execute(...)`."""
+        return "'NoneType' object" in _message(seen["up"])
+
+    @mistake()
+    def text_is_no_statement(self, seen: Seen) -> bool:
+        """A connection takes no plain text for a statement. Wrap it: `sa.text("SELECT ...")`."""
+        return "Not an executable object" in _message(seen["up"])
 
     @mistake()
     def dropped_the_full_name(self, seen: Seen) -> bool:
@@ -205,19 +234,24 @@ class SplitTheName(Exercise):
         name is lost, or on the wrong side. `name.partition(" ")` splits at the first and keeps the
         rest together."""
         rows = _rows(seen["rows"])
-        wrong = [
-            str(row.get("full_name"))
-            for row in rows
-            if (row.get("first_name"), row.get("last_name") or "") != _split(row.get("full_name"))
-        ]
+        wrong = [str(row.get("full_name")) for row in rows if not _is_split(row)]
         return bool(wrong) and all(name.count(" ") > 1 for name in wrong)
 
     @mistake()
+    def kept_the_space(self, seen: Seen) -> bool:
+        """The space itself has stayed with one of the names. `instr` gives the place of the space:
+        the first name ends one before it, the last name begins one after it."""
+        return any(
+            not _is_split(row) and _is_split({k: str(v or "").strip() for k, v in row.items()})
+            for row in _rows(seen["rows"])
+        )
+
+    @mistake()
     def lost_the_short_names(self, seen: Seen) -> bool:
-        """Whoever has a name of one word has lost it: it is all first name, and there is no space
-        in it to look for. In SQL, `instr(full_name, ' ')` is 0 there; with a space put after the
-        name, `instr(full_name || ' ', ' ')`, it is not."""
-        rows = _rows(seen["rows"])
+        """A name of one word is all first name, and there is no space in it to look for.
+        `name.partition(" ")` gives it whole, as its first part; in SQL, `instr(full_name, ' ')` is
+        0 there, and `instr(full_name || ' ', ' ')` is not."""
+        rows = [row for row in _rows(seen["rows"]) if "first_name" in row]
         short = [row for row in rows if " " not in str(row.get("full_name"))]
         return any(row.get("first_name") != row.get("full_name") for row in short)
 
@@ -264,7 +298,8 @@ class ThreeSteps(Exercise):
             sign_up("null", 0, country=None)
             for number in (1, 2, 3):
                 name = f"step_{number}"
-                seen[name] = lab.call(f"{name}()", _as_a_revision(engine, lab[name]))
+                step = lab.call(f"{name}()", _as_a_revision(engine, lab[name]))
+                seen[name] = step | {"timeline": _without_questions(step["timeline"])}
                 seen[f"after_{number}"] = _countries(engine)
                 sign_up("silent", number)
                 sign_up("given", number, country="DE")
@@ -345,6 +380,12 @@ class ThreeSteps(Exercise):
             wanted="It should still be unique.",
         )
 
+    @mistake()
+    def on_another_database(self, seen: Seen) -> bool:
+        """A step of yours opened a connection of its own, perhaps by `migrate`. The check runs your
+        steps, each on the database that it is about, and there `op` is all that a step needs."""
+        return any(len(step.timeline.of("checkout")) > 1 for step in _steps(seen))
+
     @mistake(shows="step_1")
     def alters_without_a_batch(self, seen: Seen) -> bool:
         """SQLite cannot change a column, and says so as `near "ALTER": syntax error`. Put it in a
@@ -353,19 +394,27 @@ class ThreeSteps(Exercise):
 
     @mistake()
     def too_early(self, seen: Seen) -> bool:
-        """NULL was refused before step 3, while an app was running that writes it: its customers
-        were turned away. NOT NULL comes last, when that app is gone."""
+        """You ask for NOT NULL before step 3, while there are rows without a country and an app
+        that writes more of them. It comes last, when that app is gone."""
         first, second, _ = _steps(seen)
         early = any("NOT NULL" in step.error_message for step in (first, second))
         return early or any(
             one["who"] == "null" and "NOT NULL" in _message(one) for one in seen["sign_ups"]
         )
 
+    @mistake(shows="step_2")
+    def equals_null(self, seen: Seen) -> bool:
+        """`country = NULL` is true of no row, not even of one whose country is NULL: your UPDATE
+        found nobody. Ask `country IS NULL`."""
+        sent = " ".join(_steps(seen)[1].timeline.writes)
+        return None in seen["after_2"].values() and bool(re.search(r"(?i)\bWHERE\b.*= *NULL", sent))
+
     @mistake(shows="step_3")
     def no_last_sweep(self, seen: Seen) -> bool:
         """`step_3` fell over a row that the last old app had written *after* your fill, in step 2.
         So fill once more in `step_3`, right before the constraint; then it cannot happen again."""
-        return "NOT NULL constraint failed" in _steps(seen)[2].error_message
+        filled = None not in seen["after_2"].values()
+        return filled and "NOT NULL constraint failed" in _steps(seen)[2].error_message
 
     @mistake(shows="step_1")
     def quoted_twice(self, seen: Seen) -> bool:
@@ -400,13 +449,15 @@ class ThreeSteps(Exercise):
     def lost_the_default(self, seen: Seen) -> bool:
         """After step 3, nobody could sign up who leaves the country out: the default was taken
         away again, and silence is NULL without it. Leave `server_default` out of `step_3`."""
-        return "NOT NULL" in _message(_silent(seen, 3))
+        there_before = _silent(seen, 2)["stored"] == "GB"
+        return there_before and "NOT NULL" in _message(_silent(seen, 3))
 
     @mistake(shows="step_3")
     def still_nullable(self, seen: Seen) -> bool:
         """All is filled, and NULL is still let in: the constraint is missing. `step_3` ends in
         `alter_column("country", nullable=False)`, in a batch."""
-        return bool(seen["refused"]["ok"])
+        ran = all(step.error is None for step in _steps(seen))
+        return ran and bool(seen["refused"]["ok"])
 
 
 class OneHead(Exercise):
@@ -425,7 +476,7 @@ class OneHead(Exercise):
     def observe(self, lab: Lab) -> dict[str, Any]:
         seen: dict[str, Any] = {}
         name = lab.word()
-        with lab.project(SHOP) as project:
+        with _copy_of_the_shop(lab) as project:
             _leave_only(project, "0004_merge.py", _BRANCHES)
             revisions = project.revisions()
             seen["loaded"] = {"ok": True} if isinstance(revisions, list) else revisions
@@ -508,6 +559,13 @@ class OneHead(Exercise):
         return bool(_unknown(seen))
 
     @mistake()
+    def names_an_ancestor(self, seen: Seen) -> bool:
+        """0002 comes before both branches already, and Alembic loses its way when a revision
+        follows it as well. Name the two heads in `down_revision`, and nothing else."""
+        error = seen["base"]["up"]["error"] or {}
+        return (error.get("type"), error.get("message")) == ("KeyError", "'0002'")
+
+    @mistake()
     def still_two_heads(self, seen: Seen) -> bool:
         """There are still two heads. A merge has both of them in its `down_revision`, as a tuple;
         `depends_on` orders revisions, and does not tie branches together."""
@@ -549,7 +607,7 @@ class DriftTest(Exercise):
     def observe(self, lab: Lab) -> dict[str, Any]:
         trees: dict[str, Any] = {}
         for name, (models, migrations) in _TREES.items():
-            with lab.project(SHOP) as project:
+            with _copy_of_the_shop(lab) as project:
                 _leave_only(project, "", {"0001_books.py": _BOOKS, **migrations})
                 (project.path / "shop/models.py").write_text(models, encoding="utf-8")
                 if name == "clean_beside_old":
@@ -564,13 +622,9 @@ class DriftTest(Exercise):
     @requirement(1)
     def it_passes_when_all_is_well(self, seen: Seen) -> None:
         """It passes while models and migrations agree."""
+        _expect_tests(seen)
         for name in _CLEAN:
             tests = seen["trees"][name]["tests"]
-            expect(
-                bool(tests),
-                saw="There is no test in `test_migrations.py`.",
-                wanted="There should be a function whose name begins with `test_`.",
-            )
             failed = [one for one in tests if not one["ok"]]
             expect(
                 not failed,
@@ -583,6 +637,7 @@ class DriftTest(Exercise):
     @requirement(2)
     def it_notices_drift(self, seen: Seen) -> None:
         """It fails when models and migrations say different things."""
+        _expect_tests(seen)
         for name in _DRIFTED:
             expect(
                 _failed(seen, name),
@@ -594,6 +649,7 @@ class DriftTest(Exercise):
     @requirement(1)
     def it_runs_the_migrations(self, seen: Seen) -> None:
         """It fails when the migrations do not lead from an empty database to one head."""
+        _expect_tests(seen)
         for name in _BROKEN:
             expect(
                 _failed(seen, name),
@@ -604,13 +660,11 @@ class DriftTest(Exercise):
     @requirement(1)
     def it_keeps_to_itself(self, seen: Seen) -> None:
         """It leaves the developer's database alone."""
+        _expect_tests(seen)
         touched = [name for name, tree in seen["trees"].items() if tree["touched"]]
-        ran = any(_tests(seen, name) for name in _CLEAN)
         expect(
-            ran and not touched,
-            saw="The test wrote to `bookshop.db`, the developer's own database."
-            if ran
-            else "No test was run.",
+            not touched,
+            saw="The test wrote to `bookshop.db`, the developer's own database.",
             wanted="It should work on a fresh one of its own, in `tmp_path` or in memory.",
             why="Its tables depend on what somebody has tried last.",
         )
@@ -634,6 +688,15 @@ class DriftTest(Exercise):
         and its verdict depends on them. Hand Alembic a connection to a fresh database, in
         `config.attributes["connection"]`."""
         return any(tree["touched"] for tree in seen["trees"].values())
+
+    @mistake()
+    def makes_tables_too(self, seen: Seen) -> bool:
+        """Your test runs the migrations and makes tables from the models besides: what a migration
+        forgets, `create_all` then makes up for. Take it out; every table is the migrations'
+        business."""
+        made_twice = any("already exists" in _message(one) for one in _tests(seen, "clean"))
+        noticed = {one for one in _DRIFTED if _failed(seen, one)}
+        return made_twice or noticed == set(_DRIFTED) - {"table"}
 
     @mistake()
     def agrees_with_itself(self, seen: Seen) -> bool:
@@ -777,6 +840,14 @@ def _tests(seen: Seen, tree: str) -> list[dict[str, Any]]:
     return found
 
 
+def _expect_tests(seen: Seen) -> None:
+    expect(
+        bool(_tests(seen, "clean")),
+        saw="There is no test in `test_migrations.py`.",
+        wanted="There should be a function whose name begins with `test_`.",
+    )
+
+
 def _failed(seen: Seen, tree: str) -> bool:
     """Whether any test failed there, as a gate sees it."""
     return any(not one["ok"] for one in _tests(seen, tree))
@@ -824,6 +895,11 @@ _STARTS = {
 }
 
 
+def _copy_of_the_shop(lab: Lab) -> Project:
+    """The learner's project, on its own database whatever BOOKSHOP_URL says at the moment."""
+    return lab.project(SHOP, BOOKSHOP_URL=None)
+
+
 def _leave_only(project: Project, own: str, given: Mapping[str, str]) -> None:
     """Of the copy's revisions leave the exercise's own, beside those that it stands on."""
     folder = project.path / VERSIONS
@@ -840,6 +916,14 @@ def _sign_up(project: Project, email: str, **columns: str) -> Outcome:
     return project.write(
         f"INSERT INTO customer ({names}) VALUES ({', '.join(f':{name}' for name in values)})",
         **values,
+    )
+
+
+def _expect_upgraded(seen: Seen) -> None:
+    expect(
+        seen["up"]["ok"],
+        saw="As the upgrade did not get through, this could not be tried.",
+        wanted="Mend the upgrade first.",
     )
 
 
@@ -920,6 +1004,14 @@ def _countries(engine: Engine) -> dict[str, Any]:
     return {str(row.email): row.country for row in rows}
 
 
+def _without_questions(timeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A timeline without what a batch asks SQLite about the table first, a dozen statements."""
+    asked = re.compile(r"PRAGMA \w+\.\w+\(|SELECT sql FROM \(SELECT \* FROM sqlite_master")
+    return [
+        one for one in timeline if one["kind"] != "sql" or not asked.match(one["detail"]["sql"])
+    ]
+
+
 def _steps(seen: Seen) -> list[Step]:
     return [seen.step(f"step_{number}") for number in (1, 2, 3)]
 
@@ -956,8 +1048,10 @@ def _no_such(outcome: Mapping[str, Any]) -> bool:
 
 
 def _told(outcome: Mapping[str, Any]) -> str:
+    """The error, without a full stop and without the place of the copy that it happened in."""
     error = outcome.get("error") or {}
-    return f"{error.get('type')}: {error.get('message')}"
+    message = re.sub(r" \([^()]*[/\\][^()]*\.py\)", "", str(error.get("message")))
+    return f"{error.get('type')}: {message.rstrip('.')}"
 
 
 def _list(values: list[Any]) -> str:
@@ -968,9 +1062,10 @@ def _parts(parts: tuple[Any, Any]) -> str:
     return f"{parts[0]!r} and {parts[1]!r}"
 
 
-def _split(name: Any) -> tuple[str, str]:
-    first, _, rest = str(name).partition(" ")
-    return first, rest
+def _is_split(row: Mapping[str, Any]) -> bool:
+    """Whether the two names are what stands before the full name's first space, and after it."""
+    first, _, rest = str(row.get("full_name")).partition(" ")
+    return (row.get("first_name"), row.get("last_name") or "") == (first, rest)
 
 
 EXERCISES = (SplitTheName, ThreeSteps, OneHead, DriftTest)
