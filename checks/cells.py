@@ -32,7 +32,8 @@ def follow(shell: Any) -> None:
         ended(source or "", error, shell.user_ns, shell.transform_cell)
         # Coroutines that nobody awaited, as a MissingGreenlet leaves them, say so when they are
         # collected: beside the cell that made them, and not in the midst of a later one.
-        gc.collect(1)
+        if gc.isenabled():  # a lesson on leaks switches the collector off
+            gc.collect(1)
 
     shell.events.register("pre_run_cell", lambda info: begins(info.raw_cell or "", shell.user_ns))
     shell.events.register("post_run_cell", after)

@@ -293,7 +293,7 @@ found = [one for one in seen if 'session.commit' in one]
 """ + _FOUND, "found []"),
     harmless("reading the environment", """
 import os
-found = [one for one in os.environ if one not in ('LANG', 'HOME', 'TMPDIR', 'MALLOC_ARENA_MAX', 'OPENBLAS_NUM_THREADS', 'CHECKS_PROGRESS', 'LC_CTYPE', 'PWD', 'COLUMNS', 'LINES', 'CLICOLOR', 'PAGER', 'GIT_PAGER', 'FORCE_COLOR', 'CLICOLOR_FORCE')]
+found = [one for one in os.environ if one not in ('LANG', 'HOME', 'TMPDIR', 'MALLOC_ARENA_MAX', 'OPENBLAS_NUM_THREADS', 'CHECKS_PROGRESS', 'CHECKS_NO_SERVERS', 'LC_CTYPE', 'PWD', 'COLUMNS', 'LINES', 'CLICOLOR', 'PAGER', 'GIT_PAGER', 'FORCE_COLOR', 'CLICOLOR_FORCE')]
 """ + _FOUND, "found []"),
     harmless("reading other processes", """
 import glob, os

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import subprocess
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -375,3 +377,15 @@ def test_a_coroutine_that_nobody_awaited_is_heard_of_beside_its_cell(learner: Le
     in_a_cycle = "async def late(): ...\nholder = [late()]\nholder.append(holder)\ndel holder"
     with pytest.warns(RuntimeWarning, match="coroutine 'late' was never awaited"):
         learner.says(in_a_cycle)
+
+
+def test_a_collector_that_was_switched_off_stays_off(learner: Learner) -> None:
+    in_a_cycle = "async def late(): ...\nholder = [late()]\nholder.append(holder)\ndel holder"
+    gc.disable()
+    try:
+        with warnings.catch_warnings(action="error"):
+            learner.says(in_a_cycle)
+    finally:
+        gc.enable()
+        with pytest.warns(RuntimeWarning, match="never awaited"):
+            gc.collect()

@@ -52,7 +52,7 @@ def shown(said: list[Messages]) -> list[str]:
     """What cells print and display, as text, but for times, the numbers of plots, and cards."""
     texts = ["".join(_text(one) for one in cell if not _is_card(one)) for cell in said]
     # Times, addresses, seconds since 1970, and numbers in a plot's table.
-    varying = r" *\+?\d+\.\d+ ms|0x[0-9a-f]+|\b1[789]\d{8}\b|│ +[\d.,–]+"
+    varying = r" *\+?\d+(?:\.\d+)? ms|0x[0-9a-f]+|\b1[789]\d{8}\b|│ +[\d.,–]+"
     return [re.sub(varying, "…", text) for text in texts]
 
 
