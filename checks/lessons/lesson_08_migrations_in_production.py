@@ -182,7 +182,8 @@ class SplitTheName(Exercise):
     def execute_gives_nothing(self, seen: Seen) -> bool:
         """`op.execute` sends a statement and gives nothing back. To read rows, ask the connection:
         `op.get_bind().execute(...)`."""
-        return "'NoneType' object" in _message(seen["up"])
+        read = r"'NoneType' object (is not iterable|has no attribute '(all|fetch\w*|mappings|scalars)')"
+        return bool(re.search(read, _message(seen["up"])))
 
     @mistake()
     def text_is_no_statement(self, seen: Seen) -> bool:
@@ -385,7 +386,8 @@ class ThreeSteps(Exercise):
     @mistake()
     def on_another_database(self, seen: Seen) -> bool:
         """A step of yours opened a connection of its own, perhaps by `migrate`. The check runs your
-        steps, each on the database that it is about, and there `op` is all that a step needs."""
+        steps itself, each on the database that it is about. Use `op` there, and leave engines and
+        `migrate` out."""
         return any(len(step.timeline.of("checkout")) > 1 for step in _steps(seen))
 
     @mistake(shows="step_1")
