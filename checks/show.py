@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _LONGEST_BODY = 400  # characters of a response shown on a card
 _WIDTH = 88  # characters of a line of text
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+_STRESS = re.compile(r"(?<!\S)(\*{1,2})(?=\w)([^*]+)(?<=\w)\1(?!\w)")
 
 front_end: Callable[[Mapping[str, Any]], None] | None = None  # shows cards where no IPython does
 
@@ -428,8 +429,17 @@ def _hints(row: Row) -> str:
 
 # -- words ----------------------------------------------------------------------------------------
 def _rich(text: str) -> str:
-    """Text as HTML: escaped, what stands between backticks as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+    """Text as HTML: escaped; `code`, *stress* and **more of it** as in Markdown."""
+    prose_and_code = re.split(r"`([^`]+)`", escape(text, quote=False))
+    return "".join(
+        f"<code>{piece}</code>" if place % 2 else _STRESS.sub(_stressed, piece)
+        for place, piece in enumerate(prose_and_code)
+    )
+
+
+def _stressed(found: re.Match[str]) -> str:
+    tag = "strong" if found[1] == "**" else "em"
+    return f"<{tag}>{found[2]}</{tag}>"
 
 
 def _quoted_calls(text: str) -> str:

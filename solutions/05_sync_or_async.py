@@ -1292,7 +1292,7 @@ except AssertionError as error:
 # | --- | --- |
 # | `TimeoutError: QueuePool limit of size 5 overflow 0 reached, connection timed out, timeout 0.50` | here: `async def` with a sync session from a dependency; the loop waits for a connection that only the loop can give back. Elsewhere: lesson 06 |
 # | `ReadTimeout`, at a health check of a process that is well | something holds up its event loop |
-# | `TypeError: object int can't be used in 'await' expression` | `await` in front of a sync session's method; it makes nothing async |
+# | `TypeError: object int can't be used in 'await' expression`, or `'int' object can't be awaited` | `await` in front of a sync session's method; it makes nothing async |
 #
 # ## In production
 #

@@ -133,8 +133,8 @@ VERDICTS = st.builds(
 
 
 def letters(text: str) -> str:
-    """A text without what marks code, breaks lines, or is shown by its number instead."""
-    return re.sub(r"[\s`]+", "", show._printable(text))
+    """A text without what marks code or stress, breaks lines, or is shown by its number."""
+    return re.sub(r"[\s`*]+", "", show._printable(text))
 
 
 @given(verdict=VERDICTS, next_step=TEXT)
@@ -215,6 +215,19 @@ def test_progress_counts_what_passed_and_names_the_hints_read() -> None:
 
 def test_a_requirement_that_is_not_met_is_so_for_the_ear_too() -> None:
     assert 'aria-label="not met">✗</b>' in show.card_html(a_verdict(Status.FAILED))
+
+
+def test_words_are_stressed_as_in_markdown_and_code_is_left_alone() -> None:
+    card = show.card_html(
+        a_verdict(
+            Status.FAILED,
+            message="A **wrong** one, on *both* sides: count(*), `a * b * c`, Book(**new), 2 * 3.",
+        )
+    )
+    assert (
+        "A <strong>wrong</strong> one, on <em>both</em> sides: count(*), "
+        "<code>a * b * c</code>, Book(**new), 2 * 3." in card
+    )
 
 
 def test_an_answer_without_a_body_is_said_to_have_none() -> None:
