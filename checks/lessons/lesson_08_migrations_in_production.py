@@ -182,7 +182,7 @@ class SplitTheName(Exercise):
     def execute_gives_nothing(self, seen: Seen) -> bool:
         """`op.execute` sends a statement and gives nothing back. To read rows, ask the connection:
         `op.get_bind().execute(...)`."""
-        read = r"'NoneType' object (is not iterable|has no attribute '(all|fetch\w*|mappings|scalars)')"
+        read = r"'NoneType' object (is not iterable|has no attribute '(all|fetch\w*|scalars)')"
         return bool(re.search(read, _message(seen["up"])))
 
     @mistake()
