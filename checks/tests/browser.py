@@ -14,7 +14,7 @@ from checks.doctor import find_chromium
 from checks.tests.conftest import require
 
 _PATIENCE = 20_000  # milliseconds
-_MOST_CELLS = 100
+_MOST_CELLS = 200
 
 
 def chromium(driver: Playwright) -> Browser:
