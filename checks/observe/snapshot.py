@@ -144,7 +144,9 @@ class _Memory:
 
         try:
             self._copy(put_back)
-        except sqlite3.ProgrammingError:  # the learner's app replaced the connection in its thread
+        except (sqlite3.ProgrammingError, sqlite3.OperationalError):
+            # The learner's app replaced the connection in its thread, or a result is half read.
+            gc.collect()
             self._engine.dispose()
             self._copy(put_back)
         self._kept.close()
@@ -170,7 +172,12 @@ class _AsyncMemory:
             await raw.backup(self._kept)
 
     def restore(self) -> None:
-        self._run(self._put_back)
+        try:
+            self._run(self._put_back)
+        except sqlite3.OperationalError:  # a result is half read
+            gc.collect()
+            self._run(self._engine.dispose)
+            self._run(self._put_back)
         self._kept.close()
 
     async def _put_back(self) -> None:

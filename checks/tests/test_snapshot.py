@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, StaticPool, create_engine
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Engine, StaticPool, create_engine, text
+from sqlalchemy.ext.asyncio import AsyncResult, create_async_engine
 
 from checks.observe.snapshot import file_of, take
+
+IN_MEMORY = ["sqlite://", "sqlite:///file:shop?mode=memory&uri=true"]
 
 
 def never(function: Any) -> None:
@@ -101,7 +104,7 @@ def test_a_file_that_was_not_there_is_not_left_behind_nor_what_sqlite_put_beside
     engine.dispose()
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///file:shop?mode=memory&uri=true"])
+@pytest.mark.parametrize("url", IN_MEMORY)
 def test_memory_is_put_back(url: str) -> None:
     engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     change(engine, "CREATE TABLE t (n INTEGER)", "INSERT INTO t VALUES (1)")
@@ -111,3 +114,49 @@ def test_memory_is_put_back(url: str) -> None:
     snapshot.restore()
     assert numbers(engine) == [1]
     engine.dispose()
+
+
+@pytest.mark.parametrize("url", IN_MEMORY)
+def test_memory_is_put_back_under_a_half_read_result(url: str) -> None:
+    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    change(engine, "CREATE TABLE t (n INTEGER)", "INSERT INTO t VALUES (1), (2), (3)")
+    snapshot = take(engine, never)
+    assert snapshot
+    change(engine, "INSERT INTO t VALUES (4)")
+    half_read = engine.connect().exec_driver_sql("SELECT n FROM t")
+    assert half_read.fetchone() == (1,)
+    snapshot.restore()
+    assert numbers(engine) == [1, 2, 3]
+    engine.dispose()
+
+
+def test_memory_behind_an_async_engine_is_put_back_under_a_half_read_result() -> None:
+    engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
+    with asyncio.Runner() as runner:
+
+        def run(function: Any) -> Any:
+            return runner.run(function())
+
+        async def numbers() -> list[int]:
+            async with engine.connect() as connection:
+                return list((await connection.exec_driver_sql("SELECT n FROM t")).scalars())
+
+        async def fill() -> None:
+            async with engine.begin() as connection:
+                await connection.exec_driver_sql("CREATE TABLE t (n INTEGER)")
+                await connection.exec_driver_sql("INSERT INTO t VALUES (1), (2), (3)")
+
+        async def half_read() -> AsyncResult[Any]:
+            connection = await engine.connect()
+            result = await connection.stream(text("SELECT n FROM t"))
+            assert await result.fetchone() == (1,)
+            return result
+
+        run(fill)
+        snapshot = take(engine, run)
+        assert snapshot
+        result = run(half_read)
+        snapshot.restore()
+        assert run(numbers) == [1, 2, 3]
+        del result
+        run(engine.dispose)
