@@ -29,7 +29,7 @@ class AtomicOrder(Exercise):
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
-        copies, wanted = lab.number(5, 9), lab.number(2, 4)
+        copies, wanted = lab.number(6, 9), lab.number(2, 4)
         book, customer = _book(lab, copies), _customer(lab)
         seen: dict[str, Any] = {"copies": copies, "wanted": wanted}
 
