@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -269,9 +270,11 @@ GRADED = [entry for entry in EXERCISES if entry.lesson.graded]  # those that a c
 
 ALL = len(EXERCISES)
 
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
 STANDINGS = {
     entry.id: Standing(
-        Status.PASSED, entry.card.points(), 1, 0, f"2026-11-25T10:{n % 60:02}:00+00:00"
+        Status.PASSED, entry.card.points(), 1, 0, (NOON + timedelta(minutes=n)).isoformat()
     )
     for n, entry in enumerate(EXERCISES)
 }
