@@ -28,7 +28,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from checks.observe.trace import is_learners
+from checks.observe.raised import is_learners
 
 _TRUSTED = (
     "checks",

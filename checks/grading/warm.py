@@ -37,8 +37,8 @@ from checks.grading.wire import LONGEST, Body, Names, Say, clean, speak
 from checks.observe import collecting
 from checks.observe.evidence import Attempt, Observation
 from checks.observe.lab import trouble
+from checks.observe.raised import where
 from checks.observe.run import observe
-from checks.observe.trace import where
 
 
 # -- warming up -----------------------------------------------------------------------------------

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import io
-import logging
 import random
-import sqlite3
 import string
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -30,17 +26,30 @@ from sqlalchemy import (
     event,
     text,
 )
-from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from checks.errors import StandstillError
+from checks.observe.arranged import (
+    begin,
+    between_read_and_write,
+    kill_those_that_wait,
+    loggers_are_quiet,
+    no_garbage_collected,
+    replaced,
+    short_lock_wait,
+    stop_listening,
+    sync_engine_of,
+    watched,
+)
 from checks.observe.evidence import Trouble, plain
 from checks.observe.project import Project
+from checks.observe.raised import said, where
+from checks.observe.shown import one_line
 from checks.observe.snapshot import file_of, take
 from checks.observe.timeline import Timeline
-from checks.observe.trace import Recorder, one_line, said, where
+from checks.observe.trace import Recorder
 
 Step = dict[str, Any]
 Result = TypeVar("Result")
@@ -64,16 +73,6 @@ _GIVEN_UP = 3.0  # seconds after which it is not waited for any more
 def _is_pytests(error: BaseException) -> bool:
     """Whether it is what `pytest.fail()` or `pytest.skip()` raise, which is no `Exception`."""
     return any(kind.__module__.startswith("_pytest.") for kind in type(error).__mro__)
-
-
-def _kill_those_that_wait(engine: Engine) -> None:
-    waiting = getattr(engine.pool, "checkedin", int)()
-    proxies = [engine.raw_connection() for _ in range(waiting)]
-    dying: list[Any] = [proxy.driver_connection for proxy in proxies]
-    for proxy in proxies:
-        proxy.close()  # back into the pool; only then does it die
-    for connection in dying:
-        connection.close()
 
 
 class LearnersError(Exception):
@@ -179,9 +178,9 @@ class Lab:
 
         def cut_in() -> None:
             with ExitStack() as meanwhile:
-                meanwhile.enter_context(_short_lock_wait(engines, _RACE_WAIT))
+                meanwhile.enter_context(short_lock_wait(engines, _RACE_WAIT))
                 timeline = meanwhile.enter_context(Recorder(target, *engines))
-                done = _begin(ask)
+                done = begin(ask)
                 if not done(_WAITS):  # held up by a lock of the learner's own, in Python
                     waiting.append((done, Timeline(timeline)))
                     # Listeners stay until it is done: removing one while it is called is an error.
@@ -191,7 +190,7 @@ class Lab:
 
         with ExitStack() as later:
             with (
-                _between_read_and_write(engines, cut_in),
+                between_read_and_write(engines, cut_in),
                 Recorder(target, *engines) as timeline,
             ):
                 response = _ask(client, first[0], first[1], json=first[2])
@@ -238,7 +237,7 @@ class Lab:
                 changed.append(self.write(statement, engine=engine, patience=0.02, **params))
 
         with (
-            _between_read_and_write(self.engines, cut_in),
+            between_read_and_write(self.engines, cut_in),
             Recorder(target, *self.engines) as timeline,
         ):
             response = _ask(client, request[0], request[1], json=request[2])
@@ -453,7 +452,7 @@ class Lab:
         with ExitStack() as stack:
             for dialect in self._dialects:
                 stack.enter_context(
-                    _replaced(
+                    replaced(
                         dialect,
                         do_execute=guard(dialect.do_execute),
                         do_executemany=guard(dialect.do_executemany),
@@ -468,7 +467,7 @@ class Lab:
         For requests sent one after the other: there, what is out does not come back by waiting.
         """
         usual: list[tuple[Engine, float]] = []
-        for engine in map(_sync, self.engines):
+        for engine in map(sync_engine_of, self.engines):
             if isinstance(engine.pool, QueuePool):
                 usual.append((engine, engine.pool._timeout))
                 engine.pool._timeout = 0
@@ -488,7 +487,7 @@ class Lab:
         for engine in self.engines:
             if isinstance(engine, Engine):
                 with redirect_stdout(io.StringIO()):  # the learner's listeners may print
-                    _kill_those_that_wait(engine)
+                    kill_those_that_wait(engine)
 
     @contextmanager
     def connection_dies(self) -> Iterator[None]:
@@ -508,7 +507,7 @@ class Lab:
             for engine in self.engines:
                 if isinstance(engine, Engine):
                     event.listen(engine, "before_cursor_execute", kill)
-                    stack.callback(_stop_listening, engine, "before_cursor_execute", kill)
+                    stack.callback(stop_listening, engine, "before_cursor_execute", kill)
             yield
 
     @contextmanager
@@ -556,7 +555,7 @@ class Lab:
                     raise LearnersError(AttributeError(missing))
                 kept = vars(owner).get(name)  # None: it is the class's, and comes back by itself
                 put_back = (delattr, owner, name) if kept is None else (setattr, owner, name, kept)
-                setattr(owner, name, _watched(real, name, isinstance(owner, type), calls, failing))
+                setattr(owner, name, watched(real, name, isinstance(owner, type), calls, failing))
                 stack.callback(*put_back)
             yield calls
 
@@ -568,19 +567,19 @@ class Lab:
     def _dialects_do(self, **methods: Callable[..., Any]) -> Iterator[None]:
         with ExitStack() as stack:
             for dialect in self._dialects:
-                stack.enter_context(_replaced(dialect, **methods))
+                stack.enter_context(replaced(dialect, **methods))
             yield
 
     # -- coming and going ---------------------------------------------------------------------
     def __enter__(self) -> Self:
         try:
-            self._stack.enter_context(_loggers_are_quiet())
+            self._stack.enter_context(loggers_are_quiet())
             for engine in self.engines:
                 if snapshot := take(engine, self.run):
                     self._stack.callback(snapshot.restore)
             self._stack.enter_context(self._leaks_rolled_back())
-            self._stack.enter_context(_short_lock_wait(self.engines, _LOCK_WAIT))
-            self._stack.enter_context(_no_garbage_collected())
+            self._stack.enter_context(short_lock_wait(self.engines, _LOCK_WAIT))
+            self._stack.enter_context(no_garbage_collected())
             for name in self._needs:
                 self._keep(self._names.get(name))
             self._stack.callback(self._close_clients)
@@ -620,8 +619,8 @@ class Lab:
         with ExitStack() as stack:
             for engine in self.engines:
                 for name, listener in (("checkout", taken), ("checkin", returned)):
-                    event.listen(_sync(engine), name, listener)
-                    stack.callback(_stop_listening, _sync(engine), name, listener)
+                    event.listen(sync_engine_of(engine), name, listener)
+                    stack.callback(stop_listening, sync_engine_of(engine), name, listener)
             yield
         for dbapi in out.values():
             driver = getattr(dbapi, "driver_connection", dbapi)
@@ -695,173 +694,6 @@ def _reply(asked: str, response: Any, timeline: Timeline, sent: Any) -> Step:
         "error": errors[-1].detail if errors else None,
         "timeline": timeline.to_json(),
     }
-
-
-# -- how faults and interruptions are arranged -------------------------------------------------
-def _begin(act: Callable[[], None]) -> Callable[[float], bool]:
-    """Begin what may have to wait for its beginner; gives a way to ask whether it is done."""
-    thread = threading.Thread(target=act, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # a web page has one thread
-        return _in_place(act)
-
-    def done(seconds: float) -> bool:
-        thread.join(seconds)
-        return not thread.is_alive()
-
-    return done
-
-
-def _in_place(act: Callable[[], None]) -> Callable[[float], bool]:
-    """Without threads: what cannot get on beside its beginner is tried again when asked for."""
-    finished = False
-
-    def done(seconds: float) -> bool:
-        nonlocal finished
-        if not finished:
-            with suppress(StandstillError):
-                act()
-                finished = True
-        return finished
-
-    return done
-
-
-@contextmanager
-def _loggers_are_quiet() -> Iterator[None]:
-    """What goes wrong is on the card; a pool or a loop would log its traceback beside it."""
-    loggers = [logging.getLogger(name) for name in ("sqlalchemy.pool", "asyncio")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _replaced(dialect: Any, **methods: Callable[..., Any]) -> Iterator[None]:
-    """A dialect with methods shadowed on the instance; each is given the dialect first."""
-
-    def bound(method: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **options: method(dialect, *args, **options)
-
-    before = {name: vars(dialect)[name] for name in methods if name in vars(dialect)}
-    vars(dialect).update({name: bound(method) for name, method in methods.items()})
-    try:
-        yield
-    finally:
-        for name in methods:
-            del vars(dialect)[name]
-        vars(dialect).update(before)
-
-
-def _watched(
-    real: Callable[..., Any],
-    name: str,
-    with_self: bool,
-    calls: list[Step],
-    failing: Exception | None,
-) -> Callable[..., Any]:
-    """A method that writes down its calls, the object it is called on left out."""
-
-    def call(*args: Any, **options: Any) -> Any:
-        given = [*(args[1:] if with_self else args), *options.values()]
-        made: Step = {"method": name, "args": plain(given), "value": None}
-        calls.append(made)
-        if failing is not None:
-            raise failing
-        value = real(*args, **options)
-        made["value"] = plain(value)
-        return value
-
-    return call
-
-
-@contextmanager
-def _between_read_and_write(
-    engines: Sequence[Engine | AsyncEngine], act: Callable[[], None]
-) -> Iterator[None]:
-    """Call `act` once, right before the first write that follows a read."""
-    has_read = done = False
-
-    def wrap(real: Callable[..., Any]) -> Callable[..., Any]:
-        def execute(dialect: Any, cursor: Any, statement: str, *rest: Any) -> None:
-            nonlocal has_read, done
-            word = statement.lstrip().upper()
-            if has_read and not done and word.startswith(("INSERT", "UPDATE", "DELETE")):
-                done = True
-                act()
-            real(cursor, statement, *rest)
-            has_read = has_read or word.startswith(("SELECT", "WITH"))
-
-        return execute
-
-    with ExitStack() as stack:
-        for engine in engines:
-            real = engine.dialect.do_execute
-            stack.enter_context(_replaced(engine.dialect, do_execute=wrap(real)))
-        yield
-
-
-@contextmanager
-def _short_lock_wait(engines: Sequence[Engine | AsyncEngine], patience: int) -> Iterator[None]:
-    """Connections that SQLite hands out meanwhile wait so many milliseconds for a lock."""
-    usual: dict[int, tuple[Any, int]] = {}
-
-    def shorten(dbapi: Any, *_: Any) -> None:
-        with suppress(sqlite3.Error):  # it is dead: whoever took it will be told so
-            cursor = dbapi.cursor()
-            cursor.execute("PRAGMA busy_timeout")
-            usual[id(dbapi)] = (dbapi, cursor.fetchone()[0])
-            cursor.execute(f"PRAGMA busy_timeout = {patience}")
-            cursor.close()
-
-    def put_back(dbapi: Any, *_: Any) -> None:
-        if dbapi is not None and id(dbapi) in usual:
-            _, milliseconds = usual.pop(id(dbapi))
-            cursor = dbapi.cursor()
-            cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
-            cursor.close()
-
-    with ExitStack() as stack:
-        for engine in map(_sync, engines):
-            if engine.dialect.name == "sqlite":
-                event.listen(engine, "checkout", shorten)
-                stack.callback(_stop_listening, engine, "checkout", shorten)
-                # First, so that the one which shortened last puts back first.
-                event.listen(engine, "checkin", put_back, insert=True)
-                stack.callback(_stop_listening, engine, "checkin", put_back)
-        yield
-    for dbapi, _ in list(usual.values()):  # never given back
-        if isinstance(dbapi, sqlite3.Connection):
-            with suppress(sqlite3.Error):  # it is closed, or belongs to another thread
-                put_back(dbapi)
-
-
-@contextmanager
-def _no_garbage_collected() -> Iterator[None]:
-    """A session that nobody closes stays open: a collection would close it, now and then."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def _sync(engine: Engine | AsyncEngine) -> Engine:
-    return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
-
-
-def _stop_listening(engine: Engine, name: str, listener: Callable[..., None]) -> None:
-    with suppress(InvalidRequestError):  # the pool it was on has been disposed of
-        event.remove(engine, name, listener)
 
 
 def _was_locked_out(timeline: Timeline) -> bool:

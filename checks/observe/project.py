@@ -32,8 +32,8 @@ from sqlalchemy import NullPool, Pool, create_engine, event, inspect, text
 from checks.environment import variables
 from checks.observe.differences import in_words
 from checks.observe.evidence import plain
+from checks.observe.raised import said
 from checks.observe.snapshot import ObstacleError
-from checks.observe.trace import said
 
 _LEFT_BEHIND = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.db", "*.db-*")
 

@@ -16,8 +16,8 @@ from checks import filecells
 from checks.exercise import Exercise, Model, Placeholder
 from checks.observe.evidence import Attempt, Observation, Trouble
 from checks.observe.lab import Lab, LearnersError, trouble
+from checks.observe.raised import is_learners
 from checks.observe.snapshot import ObstacleError
-from checks.observe.trace import is_learners
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import linecache
-import math
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial, wraps
 from itertools import count
-from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, cast
-from urllib.parse import unquote_plus
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, event
@@ -32,8 +26,8 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from checks.observe import tracebacks
-from checks.observe.evidence import storable
+from checks.observe import shown
+from checks.observe.raised import described, said, sent_from, where
 from checks.observe.timeline import Event, Timeline
 
 _CONTROL = re.compile(
@@ -102,7 +96,7 @@ class Recorder:
             elif isinstance(target, Starlette):
                 apps += _with_mounted(target)
             else:
-                raise TypeError(f"trace() got {_described(target)}; {_ASK}")
+                raise TypeError(f"trace() got {described(target)}; {_ASK}")
         self._apps = list(dict.fromkeys(apps))
         self._engines = list(dict.fromkeys(engines))
         self._undo: list[Callable[[], None]] = []
@@ -243,7 +237,7 @@ class Recorder:
         on_a_loop = asyncio._get_running_loop() is not None
         if not on_a_loop or conn.dialect.is_async or not self._number_served():
             return {}
-        return {"blocks": True, "where": _sent_from()}
+        return {"blocks": True, "where": sent_from()}
 
     def _before_sql(
         self,
@@ -273,13 +267,13 @@ class Recorder:
                 return self._begun(conn, statement)
             return self._add(_SAVEPOINTS[word], connection=number, name=statement.split()[-1])
         own = context is None or context.is_text
-        withheld = own and bool(_SECRET.search(statement))
-        shown = [_shown(one, withheld) for one in sets[:_MOST_SETS]]
+        withheld = own and shown.speaks_of_a_secret(statement)
+        given = [shown.parameters(one, withheld) for one in sets[:_MOST_SETS]]
         streamed = context is not None and context.execution_options.get("stream_results")
         recorded = self._add(
             "sql",
-            sql=one_line(statement),
-            params=shown if many else (shown[0] if shown else {}),
+            sql=shown.one_line(statement),
+            params=given if many else (given[0] if given else {}),
             many=len(sets) if many else None,
             connection=number,
             ms=None,
@@ -348,7 +342,7 @@ class Recorder:
         with self._lock:
             self._in_flight += 1
             request = _Request(next(self._requests))
-        self._add("request", request, method=scope["method"], path=_path(scope))
+        self._add("request", request, method=scope["method"], path=shown.path(scope))
         return request
 
     def request_ends(self) -> None:
@@ -649,152 +643,3 @@ class _SessionWatch:
     def _used(session: Session, transaction: object, connection: object) -> None:
         for recorder in _SessionWatch.recorders:
             recorder.session_used(session)
-
-
-# -- what may be shown -------------------------------------------------------------------------
-_SECRET = re.compile(r"passw|secret|token|hash|api_?key", re.IGNORECASE)
-_HIDDEN = "•••"
-_LONGEST_VALUE = 120  # characters of one parameter
-_MOST_VALUES = 10  # of a list given as one parameter
-_SPEAKS_FOR_ITSELF = ("datetime", "decimal", "uuid", "pathlib", "ipaddress", "fractions")
-_SPACE = re.compile(
-    r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*(?:\n|$)|/\*.*?\*/)|\s+""", re.DOTALL
-)
-
-
-def one_line(statement: str) -> str:
-    """A statement without its layout; what it quotes, and comments, stay as they are."""
-    return _SPACE.sub(lambda found: found[1] or " ", storable(statement)).strip()
-
-
-def _shown(params: Any, withheld: bool) -> Any:
-    """Parameters as JSON values, with what looks like a secret left out.
-
-    Args:
-        params: Named or positional parameters.
-        withheld: Whether to leave out every value.
-    """
-    if isinstance(params, Mapping):
-        return {
-            storable(str(name)): _HIDDEN if withheld or _SECRET.search(str(name)) else _plain(value)
-            for name, value in params.items()
-        }
-    if isinstance(params, Sequence) and not isinstance(params, str | bytes):
-        return [_HIDDEN if withheld else _plain(value) for value in params]
-    return _HIDDEN if withheld else _plain(params)
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as a JSON value; nothing of the learner's is called to describe it."""
-    kind = type(value)
-    if value is None or kind is bool:
-        return value
-    if kind is int:
-        return value if value.bit_length() <= 128 else f"<an integer of {value.bit_length()} bits>"
-    if kind is float:
-        return value if math.isfinite(value) else str(value)
-    if kind in (bytes, bytearray, memoryview):
-        return f"<{len(value)} bytes>"
-    if kind in (list, tuple, set, frozenset):
-        some = [_plain(one) for one in list(value)[:_MOST_VALUES]]
-        return some if len(value) <= _MOST_VALUES else [*some, f"… {len(value)} in all"]
-    if kind is dict:
-        return {
-            storable(str(name)[:_LONGEST_VALUE]): _plain(one)
-            for name, one in list(value.items())[:_MOST_VALUES]
-        }
-    if issubclass(kind, Enum):
-        return _plain(value._name_)
-    if kind.__module__ in _SPEAKS_FOR_ITSELF:
-        return _plain(str(value))
-    if not issubclass(kind, str):
-        return f"<{kind.__name__}>"
-    text = str.__str__(value)
-    return storable(text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…")
-
-
-def _path(scope: Scope) -> str:
-    """What was asked for, as typed; query values that look like secrets are left out."""
-    query = scope.get("query_string", b"").decode("latin-1")
-    pairs = []
-    for pair in query.split("&") if query else ():
-        name, equals, _ = pair.partition("=")
-        secret = equals and _SECRET.search(unquote_plus(name))
-        pairs.append(f"{name}={_HIDDEN}" if secret else pair)
-    return storable(scope["path"] + ("?" + "&".join(pairs) if pairs else ""))
-
-
-def _described(target: object) -> str:
-    kind = type(target)
-    if isinstance(target, type):
-        return f"the class {target.__name__}"
-    return f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}"
-
-
-def said(error: BaseException) -> str:
-    """What an exception says, in a line; a learner's own may not be able to say it."""
-    try:
-        return storable(first_line(_in_words(error)))
-    except Exception:
-        return "(its message cannot be shown)"
-
-
-def _in_words(error: BaseException) -> str:
-    """What an exception says; a validation error's details, which it keeps on further lines."""
-    listed = getattr(error, "errors", None)
-    if type(error).__name__ not in _VALIDATION or not callable(listed):
-        return str(error)
-    told = [
-        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}, and it is "
-        f"{_described(one['input']) if one['input'] is not None else 'None'}"
-        for one in listed()
-    ]
-    return "; ".join(told)
-
-
-_VALIDATION = ("ResponseValidationError", "ValidationError")
-
-
-def first_line(text: str) -> str:
-    """A text's first line, at most 300 characters of it."""
-    first = text.strip().splitlines()[0] if text.strip() else ""
-    return first if len(first) <= 300 else first[:299] + "…"
-
-
-_LEARNERS = re.compile(r"ipykernel_\d+|<ipython-input|<cell")
-
-
-def is_learners(filename: str) -> bool:
-    """True for code typed into a notebook cell, by the name that its compiler gave it."""
-    return bool(_LEARNERS.search(filename))
-
-
-def where(error: BaseException) -> str | None:
-    """The learner's own line that an exception passed through last, or None.
-
-    The deepest frame that belongs to a notebook cell, as `line 12: user.books.append(book)`.
-    """
-    found = None
-    walk = error.__traceback__
-    tracebacks.keep(error)
-    while walk is not None:
-        name = walk.tb_frame.f_code.co_filename
-        if is_learners(name):
-            found = (name, walk.tb_lineno)
-        walk = walk.tb_next
-    return _place(*found) if found else None
-
-
-def _sent_from() -> str | None:
-    """The learner's own line that is nearest to whoever asks, or None."""
-    frame = sys._getframe(1)
-    while frame and not is_learners(frame.f_code.co_filename):
-        if frame.f_back is None:
-            return None
-        frame = frame.f_back
-    return _place(frame.f_code.co_filename, frame.f_lineno)
-
-
-def _place(name: str, number: int) -> str:
-    line = linecache.getline(name, number).strip()
-    return f"line {number}: {line}" if line else f"line {number} of {Path(name).name}"
