@@ -19,6 +19,7 @@ from checks.observe import collecting, tracebacks
 from checks.observe.evidence import OBSERVATION_TYPE, Observation
 from checks.observe.run import observe
 from checks.verdict import VERDICT_TYPE, Status, Verdict
+from checks.words import counted
 
 Names = Mapping[str, Any]
 
@@ -134,7 +135,7 @@ def solution(exercise: str) -> None:
     standing = _journal().standing(entry.id)
     left = len(entry.card.hints) - standing.hints
     if standing.status is not Status.PASSED and left > 0:
-        hints = "1 hint" if left == 1 else f"{left} hints"
+        hints = counted(left, "hint")
         _display(
             f"There {'is' if left == 1 else 'are'} still {hints} to read. Try "
             f'hint("{entry.id}") first; the solution opens after a pass or after the last hint.'

@@ -15,6 +15,7 @@ from checks.observe import picture
 from checks.observe.evidence import same_code
 from checks.observe.timeline import Timeline
 from checks.verdict import Finding, Status, Verdict
+from checks.words import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -424,7 +425,7 @@ def _by_lesson(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
 
 
 def _hints(row: Row) -> str:
-    return f", {row.hints} {'hint' if row.hints == 1 else 'hints'} read" if row.hints else ""
+    return f", {counted(row.hints, 'hint')} read" if row.hints else ""
 
 
 # -- words ----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 
 from checks import course
 from checks.errors import CourseError
+from checks.words import counted
 
 _SHIPPED = ".shipped.json"  # what each copy looked like when it was handed out
 
@@ -169,7 +170,7 @@ def _difference(old: bytes, new: bytes) -> str:
 
     ours, theirs = cells(old), cells(new)
     count = sum(cell not in ours for cell in theirs)
-    return "1 cell is new or changed" if count == 1 else f"{count} cells are new or changed"
+    return counted(count, "cell is new or changed", "cells are new or changed")
 
 
 def _with_starters(copy: Path, exercises: list[str]) -> bytes:

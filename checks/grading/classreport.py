@@ -20,6 +20,7 @@ from checks.grading import page, similar
 from checks.grading.graded import Graded
 from checks.grading.outcome import Ended
 from checks.verdict import Status, Verdict
+from checks.words import counted
 
 NAME = "report.html"
 
@@ -249,7 +250,7 @@ def _heading(seen: _Class) -> str:
     )
     return (
         '<p class="soft">Dog-Eared · grading</p><h1>Class report</h1>'
-        f"<p>{_many(len(seen.learners), 'learner')}, {_many(seen.submissions, 'submission')}"
+        f"<p>{counted(len(seen.learners), 'learner')}, {counted(seen.submissions, 'submission')}"
         f'{when}.</p><div class="glance"><div class="wide"><table class="lessons">'
         f"<thead><tr>{head}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>{_verdicts(seen)}</div>"
@@ -355,7 +356,7 @@ def _faults(faults: dict[str, _Looks]) -> list[str]:
         where = ", ".join(_to(learner, lesson) for learner, lesson, _ in looks.told[:_MOST_WHERE])
         items.append(
             f"<li>{page.safe(_exercise_title(exercise))} (<code>{page.safe(exercise)}</code>), "
-            f"{_many(looks.count, 'time')}: {where}</li>"
+            f"{counted(looks.count, 'time')}: {where}</li>"
         )
     return items
 
@@ -548,7 +549,7 @@ def _lines(text: str) -> list[str]:
 
 # -- the learners ---------------------------------------------------------------------------------
 def _learners(seen: _Class) -> Iterator[str]:
-    yield f'<section><h2 id="learners">{_many(len(seen.learners), "learner")}, by name</h2>'
+    yield f'<section><h2 id="learners">{counted(len(seen.learners), "learner")}, by name</h2>'
     names = sorted(seen.learners, key=lambda one: (_sorted_as(one), one))
     numbers = sorted(seen.lessons)
     folded = len(names) > _GROUP
@@ -635,10 +636,6 @@ def _exercise_title(exercise: str) -> str:
         return f"{exercise.partition('.')[0]} {course.find(exercise).card.title}"
     except CourseError:
         return page.clean(exercise, 60)
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from checks.exercise import Exercise, Seen, expect, mistake, requirement
 from checks.observe.lab import Lab
+from checks.words import counted
 
 HOURS = {"open": "09:00", "close": "18:00"}
 
@@ -187,7 +188,7 @@ class KeepTheBook(Exercise):
 
 
 def _rows(rows: list[Any]) -> str:
-    return "no row" if not rows else "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+    return counted(len(rows), "row") if rows else "no row"
 
 
 EXERCISES = (OpeningHours, KeepTheBook)

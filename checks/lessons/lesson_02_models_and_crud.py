@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, WriteOnlyCollection
 
 from checks.exercise import Exercise, Model, Seen, Step, expect, mistake, requirement
 from checks.observe.lab import Lab, LearnersError
+from checks.words import counted
 
 NOBODY = 999_999  # an id that nothing has
 
@@ -880,8 +881,8 @@ class NoOrphans(Exercise):
         expect(
             not deleted["club"] and not deleted["meeting"] and not deleted["note"],
             saw=f"A club with 2 meetings and 4 notes was deleted. {seen.step('deleted').heard}, "
-            f"and the tables still hold {_count(deleted['meeting'], 'meeting')} of it and "
-            f"{_count(deleted['note'], 'note')}, "
+            f"and the tables still hold {counted(deleted['meeting'], 'meeting')} of it and "
+            f"{counted(deleted['note'], 'note')}, "
             f"{orphans['meeting'] + orphans['note']} of them orphans.",
             wanted="None of it should be left.",
         )
@@ -893,7 +894,7 @@ class NoOrphans(Exercise):
         expect(
             other == {"club": 1, "meeting": 2, "note": 4},
             saw="Another club had 2 meetings and 4 notes. Now it has "
-            f"{_count(other['meeting'], 'meeting')} and {_count(other['note'], 'note')}.",
+            f"{counted(other['meeting'], 'meeting')} and {counted(other['note'], 'note')}.",
             wanted="It should have what it had.",
         )
 
@@ -904,7 +905,7 @@ class NoOrphans(Exercise):
         new = orphans - seen["orphans"]["meeting"] - seen["orphans"]["note"]
         expect(
             new <= 0,
-            saw=f"`DELETE FROM club WHERE id = ...` left {_count(new, 'orphan')}.",
+            saw=f"`DELETE FROM club WHERE id = ...` left {counted(new, 'orphan')}.",
             wanted="Either nothing of the club should be left, or the database should refuse.",
         )
 
@@ -1200,10 +1201,6 @@ def _complaints(body: Any) -> list[dict[str, Any]]:
 # -- how it is put ------------------------------------------------------------------------------
 def _fields(seen: Seen, name: str) -> str:
     return " and ".join(f"`{field}`" for field in seen["sent"][name])
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 EXERCISES = (Relationship, BookList, ChangeWhatWasSent, NoOrphans)

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from checks.exercise import Exercise, Seen, Step, expect, mistake, requirement
 from checks.observe.lab import Lab
+from checks.words import counted
 
 NOBODY = 999_999  # an id that no book and no customer has
 
@@ -125,7 +126,7 @@ class AtomicOrder(Exercise):
         commits = seen.step("good").timeline.commits_keeping()
         expect(
             commits == 1,
-            saw=f"The good order needed {_times(commits, 'commit')}.",
+            saw=f"The good order needed {counted(commits, 'commit')}.",
             wanted="There should be exactly one, with everything in it.",
             why="Whatever dies between two commits leaves half an order.",
         )
@@ -458,7 +459,7 @@ class SavepointImport(Exercise):
         commits = seen.step("mixed").timeline.commits_keeping()
         expect(
             commits == 1,
-            saw=f"The import was kept in {_times(commits, 'commit')}.",
+            saw=f"The import was kept in {counted(commits, 'commit')}.",
             wanted="There should be exactly one, at the end.",
         )
         failed = seen.step("failed")
@@ -469,7 +470,7 @@ class SavepointImport(Exercise):
         )
         expect(
             not seen["after_failed"],
-            saw=f"The commit failed, and {_times(len(seen['after_failed']), 'book')} of that "
+            saw=f"The commit failed, and {counted(len(seen['after_failed']), 'book')} of that "
             "import stayed all the same.",
             wanted="None should.",
         )
@@ -806,18 +807,16 @@ def _statuses(seen: Seen) -> list[int]:
 
 
 # -- how it is put ------------------------------------------------------------------------------
-def _times(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _orders(sizes: list[int]) -> str:
-    return "no order" if not sizes else _times(len(sizes), "order")
+    return "no order" if not sizes else counted(len(sizes), "order")
 
 
 def _shelf_in_words(shelf: dict[str, Any]) -> str:
     sizes = shelf["orders"]
     of = f" (of {', '.join(map(str, sizes))})" if sizes else ""
-    copies = "1 copy" if shelf["copies"] == 1 else f"{shelf['copies']} copies"
+    copies = counted(shelf["copies"], "copy", "copies")
     return f"the shop has {copies} and {_orders(sizes)}{of}"
 
 

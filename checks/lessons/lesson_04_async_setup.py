@@ -695,7 +695,7 @@ class OneTask(Exercise):
             else f"{desk.heard}, so there is nothing to look at.",
             wanted="The desk should answer, from the database.",
         )
-        most = _most_tasks(desk.timeline)
+        most = desk.timeline.most_tasks
         expect(
             most <= 1,
             saw=f"One session's transaction was used by {most} tasks.",
@@ -730,7 +730,7 @@ class OneTask(Exercise):
         `async with ShopSession() as own:`."""
         desk = seen.step("desk")
         told = ("concurrent operations are not permitted", "IllegalStateChangeError")
-        return _most_tasks(desk.timeline) > 1 or _says(desk, *told)
+        return desk.timeline.most_tasks > 1 or _says(desk, *told)
 
     @mistake(shows="desk")
     def left_open(self, seen: Seen) -> bool:
@@ -966,19 +966,6 @@ def _says(step: Step, *words: str) -> bool:
 def _sessions(timeline: Timeline) -> tuple[int, int]:
     """How many sessions were opened, and how many closed."""
     return len(timeline.of("session_open")), len(timeline.of("session_close"))
-
-
-def _most_tasks(timeline: Timeline) -> int:
-    """By how many tasks one session's transaction was used, at most."""
-    most = 0
-    tasks: dict[int, set[int]] = defaultdict(set)
-    for event in timeline:
-        if event.kind == "checkout":
-            tasks[event["connection"]] = set()
-        elif event.kind == "sql" and event["task"] is not None:
-            tasks[event["connection"]].add(event["task"])
-            most = max(most, len(tasks[event["connection"]]))
-    return most
 
 
 def _authors(step: Step) -> list[list[Any]] | None:

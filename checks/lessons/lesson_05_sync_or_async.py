@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from checks.exercise import Exercise, Seen, Step, expect, mistake, requirement
 from checks.observe.lab import Lab
 from checks.observe.trace import Recorder
+from checks.words import counted
 
 PATHS = ("/a", "/b", "/c", "/d", "/e", "/f")
 WHERE = ("thread", "awaited", "blocked")
@@ -847,7 +848,7 @@ def _expect_free(step: Step) -> None:
     held = step.timeline.blocking
     expect(
         not held,
-        saw=f"`{step.asked}` sent {_times(len(held), 'statement')} from the event loop: "
+        saw=f"`{step.asked}` sent {counted(len(held), 'statement')} from the event loop: "
         f"`{held[0] if held else ''}`{' and more' if len(held) > 1 else ''}.",
         wanted="A sync session should be used in a thread, an async one should be awaited.",
         why="While the loop waits, no other request is served, health checks included.",
@@ -894,13 +895,11 @@ def _expect_choice(
 
 
 # -- how it is put ------------------------------------------------------------------------------
-def _times(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _in_words(shelf: Mapping[str, int]) -> str:
-    copies = "1 copy" if shelf["copies"] == 1 else f"{shelf['copies']} copies"
-    return f"{copies} and {_times(shelf['orders'], 'order')}"
+    copies = counted(shelf["copies"], "copy", "copies")
+    return f"{copies} and {counted(shelf['orders'], 'order')}"
 
 
 EXERCISES = (Predict, LeastChange, FindIt, AskThemAll, Choose)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError, TimeoutError
 from checks.exercise import Exercise, Seen, Step, expect, mistake, requirement
 from checks.observe.lab import Lab, LearnersError
 from checks.observe.timeline import Timeline
+from checks.words import counted
 
 NOBODY = 999_999  # an id that no book has
 
@@ -439,7 +440,7 @@ class LetGo(Exercise):
     @requirement(3, shows="good")
     def nothing_is_held(self, seen: Seen) -> None:
         """No connection is out while the supplier is asked."""
-        held = _held_at_notes(seen.step("good").timeline)
+        held = seen.step("good").timeline.held_at("note")
         expect(
             max(held, default=0) == 0 and bool(held),
             saw=f"While the supplier was asked, {_connections(max(held))} out."
@@ -516,7 +517,7 @@ class LetGo(Exercise):
         book's attributes have expired, so reading `book.isbn` sends a SELECT, which takes a
         connection. Keep the ISBN in a variable before you let go."""
         before = _before_the_call(seen.step("good").timeline)
-        held = any(_held_at_notes(seen.step("good").timeline))
+        held = any(seen.step("good").timeline.held_at("note"))
         return held and "checkin" in before and before.count("checkout") > before.count("checkin")
 
     @mistake(shows="good", marks=("checkout", "note", "checkin"))
@@ -524,7 +525,7 @@ class LetGo(Exercise):
         """The supplier is asked in the middle of a transaction: on the timeline, *connection out*
         stands above the call and *connection back* below it. Read the ISBN in one short
         transaction, end it, call, and write in another."""
-        return any(_held_at_notes(seen.step("good").timeline))
+        return any(seen.step("good").timeline.held_at("note"))
 
     @mistake(shows="good", marks=("error",))
     def committed_inside_begin(self, seen: Seen) -> bool:
@@ -1004,15 +1005,6 @@ def _most(reading: list[int] | None) -> int:
     return reading[1] if reading else -1
 
 
-def _held_at_notes(timeline: Timeline) -> list[int]:
-    """How many connections were out at each remark of ours: at each call of the supplier."""
-    return [
-        timeline[:position].checked_out
-        for position, one in enumerate(timeline)
-        if one.kind == "note"
-    ]
-
-
 def _asked(step: Step) -> bool:
     """Whether the supplier was asked at all."""
     return "note" in step.timeline.kinds
@@ -1029,7 +1021,7 @@ def _said(reading: list[int] | None) -> str:
 
 
 def _connections(count: int) -> str:
-    return "1 connection was" if count == 1 else f"{count} connections were"
+    return counted(count, "connection was", "connections were")
 
 
 def _list(values: list[str]) -> str:
@@ -1037,7 +1029,7 @@ def _list(values: list[str]) -> str:
 
 
 def _in_words(shelf: dict[str, Any]) -> str:
-    copies = "1 copy" if shelf["copies"] == 1 else f"{shelf['copies']} copies"
+    copies = counted(shelf["copies"], "copy", "copies")
     orders = ", ".join(f"{copies} for {total}" for copies, total in shelf["orders"])
     return f"the shop has {copies} and {f'orders of {orders}' if orders else 'no order'}"
 

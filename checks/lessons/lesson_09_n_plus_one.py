@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, joinedload, lazyload, selectinload
 
 from checks.exercise import Exercise, Model, Seen, Step, expect, mistake, requirement
 from checks.observe.lab import Lab
+from checks.words import counted
 
 
 class CountStatements(Exercise):
@@ -337,7 +338,7 @@ class Budgets(Exercise):
         at the rows. `func.count` and `func.sum` count where the rows are, and send one row for each
         author."""
         stock, sales = Stock(seen["stock"]), seen.step("sales")
-        return _same(sales.body, stock.sold()) and _rows(sales) > len(stock.authors)
+        return _same(sales.body, stock.sold()) and sales.timeline.rows > len(stock.authors)
 
     @mistake(shows="sales")
     def sum_of_nothing(self, seen: Seen) -> bool:
@@ -437,8 +438,8 @@ class Hidden(Exercise):
             sent, books = len(step.timeline.statements), len(_objects(step.body))
             expect(
                 step.status == 200 and 0 < sent <= 4,
-                saw=f"`{step.asked}` answered {step.status} with {_many(books, 'book')}, and sent "
-                f"{_many(sent, 'statement')}.",
+                saw=f"`{step.asked}` answered {step.status} with {counted(books, 'book')}, "
+                f"and sent {counted(sent, 'statement')}.",
                 wanted="It should be a 200 with at most four.",
             )
 
@@ -448,8 +449,8 @@ class Hidden(Exercise):
         stock, page = Stock(seen["stock"]), seen.step("page")
         most = stock.most_rows(_pages(stock)["page"])
         expect(
-            _rows(page) <= most,
-            saw=f"`{page.asked}` shows 4 books, and {_many(_rows(page), 'row')} were read for it.",
+            page.timeline.rows <= most,
+            saw=f"`{page.asked}` shows 4 books, and read {counted(page.timeline.rows, 'row')}.",
             wanted=f"These books, with all that is shown of them, are {most}.",
         )
         expect(
@@ -523,7 +524,7 @@ class Hidden(Exercise):
         answer does not have. Leave `limit` and `offset` in the query, and name only what
         `BookCard` reads."""
         stock, page = Stock(seen["stock"]), seen.step("page")
-        too_many = _rows(page) > stock.most_rows(_pages(stock)["page"])
+        too_many = page.timeline.rows > stock.most_rows(_pages(stock)["page"])
         return too_many or any("sale" in sql for sql in page.timeline.selects)
 
 
@@ -828,10 +829,6 @@ def _number(value: Any) -> int:
     return value if type(value) is int else 0
 
 
-def _rows(step: Step) -> int:
-    return sum(event["rows"] or 0 for event in step.timeline.of("sql"))
-
-
 def _repeats(step: Step, table: str) -> bool:
     """Whether one SELECT, of this table or any, was sent three times or more."""
     wanted = [sql for sql in step.timeline.selects if f"FROM {table}" in sql]
@@ -865,26 +862,22 @@ def _difference(found: Any, wanted: list[Any]) -> str:
 
 
 def _told(body: Any) -> str:
-    return _many(len(body), "entry", "entries") if isinstance(body, list) else f"`{body}`"
+    return counted(len(body), "entry", "entries") if isinstance(body, list) else f"`{body}`"
 
 
 def _keeps_to(step: Step, statements: int, rows: int) -> None:
     sent = len(step.timeline.statements)
     expect(
         0 < sent <= statements,
-        saw=f"`{step.asked}` sent {_many(sent, 'statement')}.",
+        saw=f"`{step.asked}` sent {counted(sent, 'statement')}.",
         wanted=f"Its budget is {statements}, and it should ask the database.",
     )
     expect(
-        _rows(step) <= rows,
-        saw=f"`{step.asked}` sent {_many(sent, 'statement')}, and "
-        f"{_many(_rows(step), 'row')} came back.",
+        step.timeline.rows <= rows,
+        saw=f"`{step.asked}` sent {counted(sent, 'statement')}, and "
+        f"{counted(step.timeline.rows, 'row')} came back.",
         wanted=f"{rows} are enough for what it shows.",
     )
-
-
-def _many(count: int, thing: str, things: str = "") -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {things or thing + 's'}"
 
 
 # -- 09.guard --------------------------------------------------------------------------------------

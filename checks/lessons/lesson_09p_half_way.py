@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from checks.exercise import Exercise, Seen, expect, mistake, requirement
 from checks.observe.lab import Lab, LearnersError
 from checks.observe.project import Project
-from checks.observe.timeline import Timeline
+from checks.words import counted
 
 NOBODY = 999_999  # an id that no member, book or author has
 
@@ -234,8 +234,8 @@ class Catalogue(Exercise):
         before, after = len(few.timeline.statements), len(many.timeline.statements)
         expect(
             after <= before,
-            saw=f"{_statements(before)} for {len(seen['expected_few'])} authors, "
-            f"{_statements(after)} for {len(seen['expected_many'])}.",
+            saw=f"{counted(before, 'statement')} for {len(seen['expected_few'])} authors, "
+            f"{counted(after, 'statement')} for {len(seen['expected_many'])}.",
             wanted="It should be the same number for both, and two will do.",
             why="Each statement is a way to the database and back, and there are nine hundred "
             "authors.",
@@ -389,7 +389,7 @@ class Till(Exercise):
     @requirement(0, shows="good")
     def nothing_is_held(self, seen: Seen) -> None:
         """Ticket 6. No connection is out while the courier is asked."""
-        good, held = seen.step("good"), _held_at_notes(seen.step("good").timeline)
+        good, held = seen.step("good"), seen.step("good").timeline.held_at("note")
         expect(
             good.status == 201 and bool(held),
             saw=f"{good.heard}, and the courier was {'asked' if held else 'never asked'}.",
@@ -452,14 +452,14 @@ class Till(Exercise):
         """The till does not wait for the courier any more because it does not ask. The postage is
         part of the order, so ask, at a moment when no connection is out."""
         good = seen.step("good")
-        return good.status == 201 and not _held_at_notes(good.timeline)
+        return good.status == 201 and not good.timeline.held_at("note")
 
     @mistake(shows="good", marks=("checkout", "note", "checkin"))
     def held_across_the_call(self, seen: Seen) -> bool:
         """The courier is asked in the middle of a transaction: on the timeline, *connection out*
         stands above the call and *connection back* below it. Ask before you open the session; the
         postcode is in the request."""
-        return any(_held_at_notes(seen.step("good").timeline))
+        return any(seen.step("good").timeline.held_at("note"))
 
 
 class Dashboard(Exercise):
@@ -505,7 +505,7 @@ class Dashboard(Exercise):
             saw=f"{opened} sessions were opened, {closed} closed.",
             wanted="What is opened in a request should be closed in it.",
         )
-        most = _most_tasks(numbers.timeline)
+        most = numbers.timeline.most_tasks
         expect(
             most <= 1,
             saw=f"One session was used by {most} tasks.",
@@ -520,7 +520,7 @@ class Dashboard(Exercise):
         open its own with `async with AsyncSessionLocal() as own:`."""
         numbers = seen.step("numbers")
         told = ("concurrent operations are not permitted", "IllegalStateChangeError")
-        return _most_tasks(numbers.timeline) > 1 or any(
+        return numbers.timeline.most_tasks > 1 or any(
             one in f"{numbers.error} {numbers.error_message}" for one in told
         )
 
@@ -870,26 +870,6 @@ def _updates(sql: str) -> bool:
     return sql.upper().startswith("UPDATE")
 
 
-def _held_at_notes(timeline: Timeline) -> list[int]:
-    """How many connections were out at each note."""
-    return [
-        timeline[:place].checked_out for place, one in enumerate(timeline) if one.kind == "note"
-    ]
-
-
-def _most_tasks(timeline: Timeline) -> int:
-    """By how many tasks one session's transaction was used, at most."""
-    most = 0
-    tasks: dict[int, set[int]] = defaultdict(set)
-    for event in timeline:
-        if event.kind == "checkout":
-            tasks[event["connection"]] = set()
-        elif event.kind == "sql" and event["task"] is not None:
-            tasks[event["connection"]].add(event["task"])
-            most = max(most, len(tasks[event["connection"]]))
-    return most
-
-
 def _ok(outcome: Outcome) -> bool:
     return outcome["ok"] is True
 
@@ -914,11 +894,7 @@ def _columns(schema: Mapping[str, Any], table: str) -> Mapping[str, Any]:
 
 # -- how it is put -----------------------------------------------------------------------------
 def _connections(count: int) -> str:
-    return "1 connection was" if count == 1 else f"{count} connections were"
-
-
-def _statements(count: int) -> str:
-    return "1 statement" if count == 1 else f"{count} statements"
+    return counted(count, "connection was", "connections were")
 
 
 def _told(book: Mapping[str, Any]) -> str:
@@ -926,8 +902,8 @@ def _told(book: Mapping[str, Any]) -> str:
 
 
 def _in_words(shelf: Mapping[str, Any]) -> str:
-    copies = "1 copy" if shelf["copies"] == 1 else f"{shelf['copies']} copies"
-    orders = "1 order" if shelf["orders"] == 1 else f"{shelf['orders']} orders"
+    copies = counted(shelf["copies"], "copy", "copies")
+    orders = counted(shelf["orders"], "order")
     return f"there are {copies} and {orders}"
 
 

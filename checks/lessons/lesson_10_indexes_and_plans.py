@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
-from checks.exercise import Exercise, Model, Seen, Step, expect, mistake, requirement
+from checks.exercise import Exercise, Model, Seen, expect, mistake, requirement
 from checks.observe.lab import Lab
 from checks.observe.timeline import Timeline
 
@@ -351,7 +351,7 @@ class Keyset(Exercise):
         )
         _expect_search(seen["plans"], "A page behind a bookmark")
         _expect_no_sorting(seen["plans"], "A page behind a bookmark")
-        rows = max(_rows(step) for step in seen.steps("pages"))
+        rows = max(step.timeline.rows for step in seen.steps("pages"))
         expect(
             rows <= 6,
             saw=f"For a page of five, {rows} rows were fetched.",
@@ -400,7 +400,7 @@ class Keyset(Exercise):
         """More rows were fetched than are shown, and Python took its pick: with a hundred thousand
         orders that is a hundred thousand rows for each page. `where`, `order_by` and `limit` belong
         into the statement."""
-        return any(_rows(step) > 6 for step in seen.steps("pages"))
+        return any(step.timeline.rows > 6 for step in seen.steps("pages"))
 
     @mistake(shows="second", marks=("sql SELECT",))
     def counted_off(self, seen: Seen) -> bool:
@@ -733,10 +733,6 @@ def _shown(body: Any) -> list[int]:
 
 def _read_through(seen: Seen) -> list[int]:
     return [one for step in seen.steps("pages") for one in _shown(step.body)]
-
-
-def _rows(step: Step) -> int:
-    return sum(event["rows"] or 0 for event in step.timeline.of("sql"))
 
 
 # -- pieces ----------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from checks.exercise import Exercise, Model, Seen, Step, expect, mistake, requirement
 from checks.observe.lab import Lab
+from checks.words import counted
 
 _YEARS_AGO = PasswordHash((Argon2Hasher(memory_cost=16, time_cost=1, parallelism=1),))
 
@@ -308,7 +309,7 @@ class Registration(Exercise):
         expect(
             len(kept) == 1 and body.get("id") == kept[0]["id"],
             saw=f"The body was `{_shortened(good.body)}`, and the table has "
-            f"{_times(len(kept), 'user')} with that address.",
+            f"{counted(len(kept), 'user')} with that address.",
             wanted="There should be one, and its `id` in the body.",
         )
         names = {"username": kept[0]["username"], "display_name": kept[0]["display_name"]}
@@ -335,7 +336,7 @@ class Registration(Exercise):
         """They get exactly one letter, once somebody delivers."""
         expect(
             seen["letters"] == 1,
-            saw=f"After `deliver()`, {_times(seen['letters'], 'letter')} had gone to them.",
+            saw=f"After `deliver()`, {counted(seen['letters'], 'letter')} had gone to them.",
             wanted="It should be exactly one.",
         )
 
@@ -373,8 +374,8 @@ class Registration(Exercise):
         )
         expect(
             users == 1 and letters == 1,
-            saw=f"Two asked for one name at once. Afterwards there were {_times(users, 'user')} "
-            f"and {_times(letters, 'letter')}.",
+            saw=f"Two asked for one name at once. Afterwards there were {counted(users, 'user')} "
+            f"and {counted(letters, 'letter')}.",
             wanted="There should be one of each.",
         )
 
@@ -413,7 +414,7 @@ class Registration(Exercise):
         expect(
             seen["in_the_morning"] == 1,
             saw="The mail server was down. When it was back and `deliver()` had run, "
-            f"{_times(seen['in_the_morning'], 'letter')} had gone to the new user.",
+            f"{counted(seen['in_the_morning'], 'letter')} had gone to the new user.",
             wanted="It should be exactly one.",
         )
 
@@ -1136,7 +1137,7 @@ def _answer(step: Step) -> tuple[int, Any, dict[str, str]]:
 def _work_in_words(work: list[str]) -> str:
     if not work:
         return "no verification"
-    return f"{_times(len(work), 'verification')} (`{'`, `'.join(work)}`)"
+    return f"{counted(len(work), 'verification')} (`{'`, `'.join(work)}`)"
 
 
 def _ending(step: Step) -> str:
@@ -1152,10 +1153,6 @@ def _around(found: str, text: str, margin: int = 30) -> str:
 
 def _left(kept: dict[str, Any]) -> str:
     return "a user" if kept["users"] else "a letter"
-
-
-def _times(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _shortened(value: Any, longest: int = 60) -> str:

@@ -188,6 +188,33 @@ class Timeline(Sequence[Event]):
                 out.remove(event["connection"])
         return len(out)
 
+    def held_at(self, kind: str) -> list[int]:
+        """How many connections were out at each event of a kind."""
+        _known(kind)
+        return [self[:place].checked_out for place, one in enumerate(self) if one.kind == kind]
+
+    @property
+    def most_tasks(self) -> int:
+        """How many asyncio tasks sent statements in one connection's turn, at most.
+
+        A turn goes from its check-out to its check-in; more than 1 is a session that tasks share.
+        """
+        most = 0
+        tasks: dict[Any, set[int]] = {}
+        for event in self._events:
+            if event.kind == "checkout":
+                tasks[event["connection"]] = set()
+            elif event.kind == "sql" and event["task"] is not None:
+                turn = tasks.setdefault(event["connection"], set())
+                turn.add(event["task"])
+                most = max(most, len(turn))
+        return most
+
+    @property
+    def rows(self) -> int:
+        """How many rows all statements together brought or changed."""
+        return sum(event["rows"] or 0 for event in self._events if event.kind == "sql")
+
     @property
     def statuses(self) -> list[int]:
         """The status code of each response, in the order in which they left."""

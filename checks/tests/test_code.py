@@ -29,6 +29,7 @@ LAYERS = (
         "kernels",
         "servers",
         "shell",
+        "words",
     },
     {"judge", "journal", "lessons", "answers", "cells"},
     {"show", "charts", "workspace", "certificate"},

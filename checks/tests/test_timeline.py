@@ -102,6 +102,26 @@ def test_a_connection_taken_before_the_recording_is_no_debt() -> None:
     assert timeline(back, ("checkout", {"connection": 1})).checked_out == 1
 
 
+def test_connections_held_at_each_note() -> None:
+    seen = timeline(
+        "note", ("checkout", {"connection": 1}), "note", ("checkin", {"connection": 1}), "note"
+    )
+    assert seen.held_at("note") == [0, 1, 0]
+    assert seen.held_at("response") == []
+
+
+def test_tasks_that_share_a_connections_turn() -> None:
+    one, other = (("sql", {"connection": 1, "task": task}) for task in (1, 2))
+    out, back = ("checkout", {"connection": 1}), ("checkin", {"connection": 1})
+    assert timeline(out, one, back, out, other, back).most_tasks == 1
+    assert timeline(out, one, other, one, back).most_tasks == 2
+    assert timeline(out, ("sql", {"connection": 1}), back).most_tasks == 0
+
+
+def test_rows_of_all_statements() -> None:
+    assert timeline(("sql", {"rows": 2}), "begin", ("sql", {"rows": None}), "sql").rows == 2
+
+
 def test_statuses_and_errors_in_order() -> None:
     seen = timeline(
         ("response", {"status": 201}),

@@ -12,6 +12,7 @@ from checks import course
 from checks.website import highlight, prose
 from checks.website.lesson import Cell, Content
 from checks.website.outputs import Drawn
+from checks.words import counted
 
 
 def render(content: Content, drawn: dict[str, Drawn]) -> str:
@@ -115,8 +116,8 @@ def _download(what: str, file: str) -> str:
 
 def _size(content: Content) -> str:
     many = len(content.lesson.exercises)
-    minutes = "1 minute" if content.minutes == 1 else f"{content.minutes} minutes"
-    exercises = "1 exercise" if many == 1 else f"{many} exercises"
+    minutes = counted(content.minutes, "minute")
+    exercises = counted(many, "exercise")
     points = f"{content.points:g} points" if content.lesson.graded else "for no points"
     return f"{minutes} to read · {exercises}, {points}"
 
@@ -222,7 +223,7 @@ def _sent(shown: Drawn) -> str:
     if not shown.statements:
         return ""
     many = sum(_times(one) for one in shown.statements)
-    label = "The SQL that it sent: " + ("1 statement" if many == 1 else f"{many} statements")
+    label = "The SQL that it sent: " + counted(many, "statement")
     listed = "\n".join(f"{one};" if "  -- " not in one else one for one in shown.statements)
     return _folded("de-sql", label, prose.fence(listed, "sql"))
 
@@ -239,7 +240,7 @@ def _demands(entry: course.ExerciseEntry) -> str:
         lines = [f"- {one.text}" for one in demanded]
         return _folded("de-demands", "What is checked", "\n".join(lines))
     lines = [f"- {one.text} *({one.points:g})*" for one in demanded]
-    label = "What is checked: " + ("1 point" if many == 1 else f"{many:g} points")
+    label = "What is checked: " + counted(many, "point")
     return _folded("de-demands", label, "\n".join(lines))
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from checks import filecells, show
 from checks.journal import Journal, Record
+from checks.words import counted
 
 Message = dict[str, Any]
 Send = Callable[[Message], None]
@@ -261,7 +262,7 @@ def _lines(error: BaseException, seen: frozenset[int] = frozenset()) -> Iterator
 
 def _elsewhere(frames: list[traceback.FrameSummary]) -> str:
     packages = dict.fromkeys(_package(frame.filename) for frame in frames)
-    calls = "1 call" if len(frames) == 1 else f"{len(frames)} calls"
+    calls = counted(len(frames), "call")
     return f"{calls} in {', '.join(packages)}"
 
 
