@@ -13,6 +13,13 @@ from checks.authoring.rehearse import Rehearsal
 from checks.course import ExerciseEntry
 from checks.verdict import Status
 
+# Wrong answers leak sessions, forget `await` and leave connections to a loop that has ended.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The garbage collector is trying:sqlalchemy.exc.SAWarning"),
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+
 ENTRIES = [entry for lesson in course.catalogue() for entry in lesson.exercises]
 
 
