@@ -17,14 +17,58 @@ from checks import blocks
 from checks.errors import CourseError
 from checks.exercise import Exercise
 
-PARTS = {
-    "Part I. Sync foundations": range(4),
-    "Part II. Async": range(4, 7),
-    "Part III. Migrations": range(7, 9),
-    "Part IV. Queries": range(9, 12),
-    "Part V. Security and auth": range(12, 17),
-    "Part VI. Testing and shipping": range(17, 20),
-}
+
+@dataclass(frozen=True)
+class Part:
+    """Some lessons that belong together.
+
+    Attributes:
+        title: What it is called.
+        numbers: Its lessons'.
+        promise: What whoever has been through it can do.
+    """
+
+    title: str
+    numbers: range
+    promise: str
+
+
+PARTS = (
+    Part(
+        "Part I. Sync foundations",
+        range(4),
+        "Build an API that changes everything a request was meant to change, or nothing, and that "
+        "says 201 only when it is true.",
+    ),
+    Part(
+        "Part II. Async",
+        range(4, 7),
+        "Choose between sync and async with numbers instead of opinions, and know at each moment "
+        "who holds a connection.",
+    ),
+    Part(
+        "Part III. Migrations",
+        range(7, 9),
+        "Change a database while customers are using it, and lose no row of theirs.",
+    ),
+    Part(
+        "Part IV. Queries",
+        range(9, 12),
+        "Say beforehand how many statements a request sends and how the database goes about each, "
+        "and let nobody else write your SQL.",
+    ),
+    Part(
+        "Part V. Security and auth",
+        range(12, 17),
+        "Take people in, know who is asking, and make *log out* mean it.",
+    ),
+    Part(
+        "Part VI. Testing and shipping",
+        range(17, 20),
+        "Prove that it works before it ships.",
+    ),
+)
+_MORE = Part("More", range(0), "")
 
 # A lesson's number; with a letter, that of what stands between it and the next: a project.
 NUMBER = r"\d\d[a-z]?"
@@ -109,10 +153,10 @@ class Lesson:
         return heading[1].strip() if heading else self.slug.replace("_", " ").capitalize()
 
     @property
-    def part(self) -> str:
+    def part(self) -> Part:
         """The part of the course that it belongs to."""
         number = int(self.number[:2])
-        return next((part for part, lessons in PARTS.items() if number in lessons), "More")
+        return next((part for part in PARTS if number in part.numbers), _MORE)
 
     @property
     def graded(self) -> bool:

@@ -229,6 +229,12 @@ def test_every_page_introduces_itself(site: Site) -> None:
     assert (site.folder / "sitemap.xml").is_file()
 
 
+@pytest.mark.parametrize("address", ["", "lessons/"], ids=["home", "list"])
+def test_home_and_list_lead_to_every_lesson(site: Site, address: str) -> None:
+    ways = [urljoin(f"/{address}", link) for link in site.pages[address].links]
+    assert {f"/lessons/{name}/" for name in NAMES} <= set(ways)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_lessons_page_has_all_of_its_lesson(
     name: str, site: Site, contents: dict[str, Content]

@@ -98,9 +98,14 @@ class Content:
 
     @property
     def promise(self) -> str:
-        """What you will be able to do: the first paragraph, as Markdown."""
+        """What you will be able to do: the first paragraph, in one line of Markdown.
+
+        Without its "When you are through", since a list of lessons would say that on every line.
+        """
         paragraphs = self.cells[0].shipped.split("\n\n") if self.cells else []
-        return next((one for one in paragraphs if one.strip() and not one.startswith("#")), "")
+        first = next((one for one in paragraphs if one.strip() and not one.startswith("#")), "")
+        said = " ".join(first.split()).removeprefix("When you are through, ")
+        return said[:1].upper() + said[1:]
 
     @property
     def description(self) -> str:

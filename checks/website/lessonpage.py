@@ -73,30 +73,43 @@ def index(contents: Iterable[Content]) -> str:
         "# Lessons",
         "A lesson is one notebook: half an hour of reading and running, and exercises that are "
         "checked by what your code did. Each stands alone, and they build on each other in this "
-        "order.",
+        "order. Below each title: how things are when you are through.",
     ]
     for part, members in groupby(contents, key=lambda one: one.lesson.part):
-        blocks += [f"## {part}", lesson_cards(members, up="")]
+        blocks += [f"## {part.title}", _cards(_lesson_card(one) for one in members)]
     return "\n\n".join(blocks) + "\n"
 
 
-def lesson_cards(contents: Iterable[Content], up: str = "lessons/") -> str:
-    """Lessons as cards: title, promise, size.
-
-    Args:
-        contents: The lessons.
-        up: The way to the folder of lessons from the page that the cards stand on.
-    """
-    cards = [
-        f"-   **[{one.heading}]({up}{one.lesson.name}.md)**\n\n"
-        f"    {' '.join(one.promise.split())}\n\n"
-        f'    <span class="de-soft">{_size(one)}</span>'
-        for one in contents
-    ]
-    return '<div class="de-lessons" markdown="1">\n\n' + "\n\n".join(cards) + "\n\n</div>"
+def part_cards(contents: Iterable[Content]) -> str:
+    """The course for the home page: each part's promise, and the way to its lessons."""
+    return _cards(
+        _part_card(part, list(members))
+        for part, members in groupby(contents, key=lambda one: one.lesson.part)
+    )
 
 
 # -- pieces ------------------------------------------------------------------------------------
+def _cards(cards: Iterable[str]) -> str:
+    return '<div class="de-lessons" markdown="1">\n\n' + "\n\n".join(cards) + "\n\n</div>"
+
+
+def _lesson_card(content: Content) -> str:
+    return (
+        f"-   **[{content.heading}]({content.lesson.name}.md)**\n\n"
+        f"    {content.promise}\n\n"
+        f'    <span class="de-soft">{_size(content)}</span>'
+    )
+
+
+def _part_card(part: course.Part, contents: list[Content]) -> str:
+    ways = [f"[{one.heading}](lessons/{one.lesson.name}.md)" for one in contents]
+    exercises = counted(sum(len(one.lesson.exercises) for one in contents), "exercise")
+    return (
+        f"-   **{part.title}**\n\n    {part.promise}\n\n    {'<br>'.join(ways)}\n\n"
+        f'    <span class="de-soft">{exercises}</span>'
+    )
+
+
 def _facts(content: Content) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in content.versions)
     lines = [f'<p class="de-facts">{escape(_size(content))}']

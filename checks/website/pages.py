@@ -49,7 +49,7 @@ def write(root: Path, docs: Path) -> list[Content]:
     met = messages.met(contents)
     files.write(docs / "recipes.md", recipes.page(contents, drawn))
     files.write(docs / "errors.md", messages.page(met, messages.remedies(docs / "errors.toml")))
-    files.write(docs / "generated" / "lessons.md", lessonpage.lesson_cards(contents) + "\n")
+    files.write(docs / "generated" / "parts.md", lessonpage.part_cards(contents) + "\n")
     files.write(docs / "generated" / "outputs.css", _styles(every))
     files.write(
         docs / "generated" / "catalogue.json",
@@ -82,7 +82,7 @@ def _entry(content: Content) -> dict[str, Any]:
         "lesson": content.lesson.number,
         "name": content.lesson.name,
         "title": content.lesson.title,
-        "part": content.lesson.part,
+        "part": content.lesson.part.title,
         "page": f"lessons/{content.lesson.name}/",
         "exercises": [
             {

@@ -259,7 +259,7 @@ def write(root: Path, docs: Path) -> Path:
     data: dict[str, Any] = {
         "version": 1,
         "made_from": made_from,
-        "parts": list(dict.fromkeys(lesson.part for lesson in lessons)),
+        "parts": list(dict.fromkeys(lesson.part.title for lesson in lessons)),
         "lessons": [_lesson(material, answers) for material in materials],
     }
     anki.write(deck, [_notes(one) for one in data["lessons"]])
@@ -316,7 +316,7 @@ def _lesson(material: Material, answers: dict[str, str]) -> dict[str, Any]:
         "lesson": lesson.number,
         "name": lesson.name,
         "title": lesson.title,
-        "part": lesson.part,
+        "part": lesson.part.title,
         "page": page,
         "exercises": _exercises(material),
         "cards": [
