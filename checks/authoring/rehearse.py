@@ -48,7 +48,9 @@ class Rehearsal:
             source = blocks.marked(exercise, code)
             with contextlib.suppress(Exception):  # the traceback is in the learner's notebook
                 run_cells([source], names)
-            return judge(card, observe(card, names, source, seed), self.starter(exercise))
+            verdict = judge(card, observe(card, names, source, seed), self.starter(exercise))
+            names.clear()  # FastAPI and typing cache functions; through them, all of it would stay
+            return verdict
 
     def starter(self, exercise: str) -> str:
         """The exercise's cell as the lesson ships it."""
