@@ -533,7 +533,8 @@ for path in ("/held", "/let-go"):
 #
 # After some hours this app answers nothing but *QueuePool limit*. Its three endpoints look as if any could be the
 # culprit; not all are. Find out by requests and timelines, not by staring, and mend what leaks. Whatever is asked of it,
-# nothing is out when a request is over. What it answers, and the mails it sends, stay as they are.
+# nothing is out when a request is over. What it answers, and the mails it sends, stay as they are; an order that could
+# not be kept has none.
 
 # %% exercise="06.leak"
 app = FastAPI()

@@ -407,17 +407,6 @@ def show_book(book_id: int, session: SessionDep):
             place=_PLACE_HANDING_ON,
         ),
     ),
-    right(
-        "06.leak",
-        "in the default scope, where the session is still open",
-        """\
-LateDep = Annotated[Session, Depends(get_session)]
-"""
-        + _leak(
-            confirm=_CONFIRM_WITH_THEIRS,
-            place=_PLACE_HANDING_ON.replace("SessionDep", "LateDep"),
-        ),
-    ),
     wrong(
         "06.leak",
         "mends the task only",
@@ -488,6 +477,29 @@ def confirm(order):
             place=_PLACE.replace("confirm, order.id", "confirm, order"),
         ),
         "mailed_a_ghost",
+    ),
+    wrong(
+        "06.leak",
+        "in the default scope, where the session is still open",
+        """\
+LateDep = Annotated[Session, Depends(get_session)]
+"""
+        + _leak(
+            confirm=_CONFIRM_WITH_THEIRS,
+            place=_PLACE_HANDING_ON.replace("SessionDep", "LateDep"),
+        ),
+        "mailed_before_it_was_kept",
+    ),
+    wrong(
+        "06.leak",
+        "the mail is sent at once, through the session that is there",
+        _leak(
+            confirm=_CONFIRM_WITH_THEIRS,
+            place=_PLACE_HANDING_ON.replace(
+                "tasks.add_task(confirm, session, order.id)", "confirm(session, order.id)"
+            ),
+        ),
+        "mailed_before_it_was_kept",
     ),
     wrong(
         "06.leak",

@@ -205,6 +205,10 @@ class FindTheLeak(Exercise):
                 lab.request("POST", "/orders", json={"book_id": book, "copies": 1})
             seen["later"] = lab.request("GET", f"/books/{book}")
         seen["orders"] = len(lab.rows("SELECT id FROM orders WHERE book_id = :book", book=book))
+        before = len(lab["mails"])
+        with lab.commit_fails():
+            seen["lost"] = lab.request("POST", "/orders", json={"book_id": book, "copies": 1})
+        seen["mails_of_the_lost"] = len(lab["mails"]) - before
         return seen
 
     _ASKED = (
@@ -265,6 +269,11 @@ class FindTheLeak(Exercise):
             saw=f"After the order, the last mails were `{seen['mails']}`.",
             wanted=f"There should be one that says `{mail}`, as before.",
         )
+        expect(
+            seen["mails_of_the_lost"] == 0,
+            saw="The commit of an order failed, and its mail was sent all the same.",
+            wanted="An order that is not kept should have none, as before.",
+        )
 
     @requirement(1, shows="later")
     def still_there_in_the_evening(self, seen: Seen) -> None:
@@ -308,7 +317,7 @@ class FindTheLeak(Exercise):
         on every way out; so does `try ... finally`."""
         return bool(seen.step("missing").timeline.checked_out)
 
-    @mistake(shows="ordered", marks=("session_open", "checkout"))
+    @mistake(shows="ordered", marks=("session_open again",))
     def used_after_it_was_closed(self, seen: Seen) -> bool:
         """The mail's task runs after the response, when the request's session has been closed. It
         used it all the same, the session began anew (*again, after it was closed*), and nobody
@@ -344,6 +353,13 @@ class FindTheLeak(Exercise):
         order's id."""
         ordered = seen.step("ordered")
         return "NoResultFound" in ordered.timeline.errors
+
+    @mistake(shows="lost", marks=("commit",))
+    def mailed_before_it_was_kept(self, seen: Seen) -> bool:
+        """The commit of an order failed, and its mail had been sent by then. Leave the mail to a
+        background task, and the session in function scope: then the commit comes before both, and
+        an order that fails at it never gets to its mail."""
+        return seen["mails_of_the_lost"] > 0
 
 
 class LetGo(Exercise):
