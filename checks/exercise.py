@@ -157,7 +157,8 @@ def mistake(*, shows: str | None = None, marks: tuple[str, ...] = ()) -> Callabl
 
     Args:
         shows: The step whose timeline is drawn with the message.
-        marks: The kinds of event to point at in that timeline: `commit`, or `sql UPDATE`.
+        marks: The kinds of event to point at in that timeline: `commit`, `sql UPDATE`, or
+            `session_open again`.
     """
 
     def mark(method: Method) -> Method:

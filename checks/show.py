@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LONGEST_BODY = 400  # characters of a response shown on a card
 _WIDTH = 88  # characters of a line of text
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-_STRESS = re.compile(r"(?<!\S)(\*{1,2})(?=\w)([^*]+)(?<=\w)\1(?!\w)")
+_STRESS = re.compile(r"(?<![^\s(])(\*{1,2})(?=\w)([^*]+)(?<=\w)\1(?!\w)")
 
 front_end: Callable[[Mapping[str, Any]], None] | None = None  # shows cards where no IPython does
 

@@ -165,7 +165,8 @@ def as_html(timeline: Iterable[_Event], marks: Collection[str] = ()) -> str:
 
     Args:
         timeline: The events.
-        marks: Kinds of event to point at; `sql UPDATE` means statements that begin so.
+        marks: Kinds of event to point at; `sql UPDATE` means statements that begin so, and
+            `session_open again` a session that was used after it had been closed.
     """
     events = list(timeline)
     if not events:
@@ -177,6 +178,8 @@ def as_html(timeline: Iterable[_Event], marks: Collection[str] = ()) -> str:
 def _is_marked(event: _Event, marks: Collection[str]) -> bool:
     if event.kind in marks:
         return True
+    if event.kind == "session_open":
+        return bool(event.detail.get("reopened")) and "session_open again" in marks
     begins = [mark[4:].upper() for mark in marks if mark.startswith("sql ")]
     return event.kind == "sql" and str(event.detail.get("sql")).upper().startswith(tuple(begins))
 
@@ -280,7 +283,8 @@ def as_text(timeline: Iterable[_Event], marks: Collection[str] = (), width: int 
 
     Args:
         timeline: The events.
-        marks: Kinds of event to point at; `sql UPDATE` means statements that begin so.
+        marks: Kinds of event to point at; `sql UPDATE` means statements that begin so, and
+            `session_open again` a session that was used after it had been closed.
         width: Where lines break, in characters.
     """
     events = list(timeline)

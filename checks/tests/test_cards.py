@@ -221,12 +221,13 @@ def test_words_are_stressed_as_in_markdown_and_code_is_left_alone() -> None:
     card = show.card_html(
         a_verdict(
             Status.FAILED,
-            message="A **wrong** one, on *both* sides: count(*), `a * b * c`, Book(**new), 2 * 3.",
+            message="A **wrong** one, on *both* sides (*twice*): count(*), `a * b * c`, "
+            "Book(**new), f(*args, x*y), 2 * 3.",
         )
     )
     assert (
-        "A <strong>wrong</strong> one, on <em>both</em> sides: count(*), "
-        "<code>a * b * c</code>, Book(**new), 2 * 3." in card
+        "A <strong>wrong</strong> one, on <em>both</em> sides (<em>twice</em>): count(*), "
+        "<code>a * b * c</code>, Book(**new), f(*args, x*y), 2 * 3." in card
     )
 
 

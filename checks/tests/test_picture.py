@@ -173,6 +173,14 @@ def test_a_mark_can_name_how_the_statement_begins() -> None:
         assert picture.as_html(timeline, marks=(mark,)).count("→") == pointed
 
 
+def test_a_mark_can_point_at_a_session_that_was_used_again() -> None:
+    timeline = Timeline()
+    timeline.add("session_open", session=1)
+    timeline.add("session_open", session=1, reopened=True)
+    for mark, pointed in (("session_open", 2), ("session_open again", 1)):
+        assert picture.as_text(timeline, marks=(mark,)).count("→") == pointed
+
+
 def test_an_empty_timeline_says_what_to_do() -> None:
     assert "Send a request inside the `with trace(app, engine)" in str(Timeline())
     assert "<code>with trace(app, engine) as seen:</code>" in Timeline()._repr_html_()
