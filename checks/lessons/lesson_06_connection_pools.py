@@ -359,7 +359,7 @@ class FindTheLeak(Exercise):
         """The commit of an order failed, and its mail had been sent by then. Leave the mail to a
         background task, and the session in function scope: then the commit comes before both, and
         an order that fails at it never gets to its mail."""
-        return seen["mails_of_the_lost"] > 0
+        return bool(seen["mails_of_the_lost"])
 
 
 class LetGo(Exercise):
