@@ -50,7 +50,7 @@ _CHECKS = (
         "filecells.py",
         "journal.py",
     ),
-    *("judge.py", "notebook.py", "shell.py", "show.py", "verdict.py", "workspace.py"),
+    *("judge.py", "notebook.py", "shell.py", "show.py", "verdict.py", "words.py", "workspace.py"),
     *("lessons/__init__.py", "lessons/lesson_*.py", "observe/*.py", "website/browser/*.py"),
 )
 
