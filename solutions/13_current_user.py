@@ -193,7 +193,8 @@ try_token(token, algorithms=["HS256"], audience="access")
 try_token(forged, algorithms=["HS256"], audience="access")
 
 # %% [markdown]
-# One character of the payload is other, so the signature ought to be quite another, and only the key can make that.
+# One character of the payload has changed, so the signature would have to change altogether, and only the key can make
+# that one.
 #
 # ## What it says
 #
@@ -633,9 +634,9 @@ except jwt.InvalidTokenError as error:
 # tells what it should not, and keeps what it should not. Mend it:
 #
 # - a good token of an active user: 200, with `id`, `username` and `display_name`, and nothing else;
-# - whatever else comes, expired, forged, `alg: none`, for another purpose, without `exp`, about nobody, rubbish, of a closed
-#   account: the **same** 401;
-# - the log says that a token was refused, and not which.
+# - whatever else comes, expired, forged, `alg: none`, for another purpose, without `exp`, about nobody, rubbish, of a
+#   closed account: the **same** 401;
+# - the log says that a token was refused, of a closed account's too, and never which.
 
 
 # %% exercise="13.rejected_tokens"
@@ -915,8 +916,8 @@ print("B:", thief.status_code)
 seen
 
 # %% [markdown]
-# A new pair. There is the UPDATE that ended the login, and below it a rollback. `raise` left the session's block as an error, and what happens to a
-# transaction that is left by an error you know from lesson 03. The alarm took itself back.
+# A new pair. There is the UPDATE that ended the login, and below it a rollback. `raise` left the session's block as an
+# error, and what happens to a transaction that is left by an error you know from lesson 03. The alarm took itself back.
 #
 # **Decide inside the transaction, refuse outside of it**: a function that returns `None` when the answer is no, its
 # `with SessionLocal.begin()` closed and committed, and an endpoint that raises.

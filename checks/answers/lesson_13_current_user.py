@@ -216,6 +216,30 @@ def issue_token(user_id: int) -> str:
     ),
     wrong(
         "13.issue_a_token",
+        "on the clock on the wall",
+        _issued('{"sub": str(user_id), "aud": "access", "exp": datetime.now() + LIFETIME}'),
+        "another_time",
+    ),
+    wrong(
+        "13.issue_a_token",
+        "looked up by hand, the closed as well",
+        _ISSUE
+        + """
+app = FastAPI()
+
+@app.post("/token")
+def log_in(
+    form: Annotated[OAuth2PasswordRequestForm, Depends()], session: SessionDep
+) -> dict[str, str]:
+    user = session.scalar(select(User).where(User.username == form.username))
+    if user is None or not passwords.verify(form.password, user.hashed_password):
+        raise HTTPException(401, "Wrong username or password.", {"WWW-Authenticate": "Bearer"})
+    return {"access_token": issue_token(user.id), "token_type": "bearer"}
+""",
+        "let_the_closed_in",
+    ),
+    wrong(
+        "13.issue_a_token",
         "JSON",
         _ISSUE
         + """
@@ -550,6 +574,7 @@ def read_me(token: BearerToken, session: SessionDep) -> CurrentUser:
         select(User.id, User.username, User.display_name).where(User.id == user_id, User.is_active)
     ).one_or_none()
     if not found:
+        log.info("nobody's, or of a closed account")
         raise unauthorized()
     return CurrentUser(*found)
 """,
@@ -769,6 +794,16 @@ def read_me(me: Annotated[User, Depends(get_current_user)]):
             "        raise unauthorized() from error"
         ),
         "logged_the_token",
+    ),
+    wrong("13.rejected_tokens", "in silence", _mended(), "refused_in_silence"),
+    wrong(
+        "13.rejected_tokens",
+        "of a closed account no word",
+        _mended(
+            refusal='log.warning("refused: %s", type(error).__name__)\n'
+            "        raise unauthorized() from error"
+        ),
+        "refused_in_silence",
     ),
     # -- 13.revoke --------------------------------------------------------------------------------
     right("13.revoke", "looked first, and the UPDATE decides", _rotating()),

@@ -11,7 +11,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Any
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Self
 
 import jwt
 from fastapi import FastAPI
@@ -62,8 +63,9 @@ class IssueAToken(Exercise):
 
         seen: dict[str, Any] = {"user": user, "username": name}
         seen["secrets"] = {"password": password, "hash": hashed, "e-mail": f"{name}@example.com"}
-        seen["by_hand"] = lab.call(f"issue_token({user})", lab["issue_token"], user)
-        seen["right"] = log_in(name, password)
+        with _east_of_greenwich(lab["issue_token"]):
+            seen["by_hand"] = lab.call(f"issue_token({user})", lab["issue_token"], user)
+            seen["right"] = log_in(name, password)
         seen["now"] = int(time.time())
         for step in ("by_hand", "right"):
             seen[f"{step}_token"] = _read(_access_token(seen[step]), key)
@@ -177,7 +179,13 @@ class IssueAToken(Exercise):
     def let_everybody_in(self, seen: Seen) -> bool:
         """A **wrong** password got a token. `authenticate` gives None for it; look at that before
         you issue anything."""
-        return any(seen.step(name).status == 200 for name in ("wrong", "unknown", "closed"))
+        return any(seen.step(name).status == 200 for name in ("wrong", "unknown"))
+
+    @mistake(shows="closed")
+    def let_the_closed_in(self, seen: Seen) -> bool:
+        """A **closed** account got a token. `authenticate` gives None for one; whoever looks users
+        up without it has to ask for `is_active`, too."""
+        return seen.step("closed").status == 200
 
     @mistake()
     def a_number(self, seen: Seen) -> bool:
@@ -201,7 +209,8 @@ class IssueAToken(Exercise):
     def another_time(self, seen: Seen) -> bool:
         """The token does not expire in a quarter of an hour. `exp` is a point in time, in seconds
         since 1970, or a datetime **with** a time zone: `datetime.now(UTC) + LIFETIME`. (Without a
-        zone it is taken for Greenwich's.)"""
+        zone it is taken for Greenwich's, and the check is made where clocks are nine hours
+        ahead.)"""
         expires = _claims(seen).get("exp")
         return isinstance(expires, int) and abs(expires - seen["now"] - _LIFETIME) > _SLACK
 
@@ -425,7 +434,7 @@ class TheRejectedTokens(Exercise):
 
     @requirement(2)
     def the_log(self, seen: Seen) -> None:
-        """No token stands in a log, whole or in part."""
+        """The log says that a token was refused, and no token stands in it, whole or in part."""
         expect(
             not seen["logged"],
             saw=f"{_TOKENS.get((seen['logged'] or [''])[0], 'A good token')} was logged, so that "
@@ -433,6 +442,12 @@ class TheRejectedTokens(Exercise):
             wanted="The log should say that a token was refused, and why; not which.",
             why="The account may be opened again, or the refusal be a mistake; then whoever reads "
             "the log has the key.",
+        )
+        expect(
+            not seen["unsaid"],
+            saw=f"{_TOKENS[(seen['unsaid'] or ['expired'])[0]]} was refused, and no log says so.",
+            wanted="The log should say that a token was refused, and why; not which.",
+            why="Whoever tries keys, or a stolen token, is otherwise seen by nobody.",
         )
 
     @mistake(shows="none")
@@ -515,6 +530,13 @@ class TheRejectedTokens(Exercise):
         that is opened again, or refused by mistake. Log `type(error).__name__`, and not the
         token."""
         return bool(seen["logged"])
+
+    @mistake()
+    def refused_in_silence(self, seen: Seen) -> bool:
+        """Tokens are refused as they should be, and nothing is logged of it, or not of all: of one
+        that is forged, say, and not of a closed account's. Call `log.warning(...)` wherever you
+        refuse, with the kind of the error and without the token."""
+        return bool(seen["unsaid"])
 
 
 class Revoke(Exercise):
@@ -837,16 +859,44 @@ def _attacked(lab: Lab) -> dict[str, Any]:
     for who, number in (("good", victim), ("closed", shut), ("gone", gone)):
         tokens[who] = jwt.encode({"sub": str(number)} | usual, key, algorithm="HS256")
     seen: dict[str, Any] = {"user": {"id": victim, "username": name, "display_name": name.title()}}
-    with _listening() as logged:
-        for what, token in tokens.items():
+    said: dict[str, str] = {}
+    for what, token in tokens.items():
+        with _listening() as heard:
             seen[what] = lab.request("GET", "/me", headers={"Authorization": f"Bearer {token}"})
-    text = "\n".join(logged)
+        said[what] = "\n".join(heard).strip()
+    text = "\n".join(said.values())
     seen["logged"] = sorted(
         what
         for what, token in tokens.items()
         if any(len(part) > 30 and part in text for part in (token, token.rpartition(".")[2]))
     )
+    seen["unsaid"] = [what for what in ("expired", "forged", "closed") if not said[what]]
     return seen
+
+
+class _Ahead(datetime):
+    """Where clocks are nine hours ahead of Greenwich's."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) if tz else cls.now(UTC).replace(tzinfo=None) + timedelta(hours=9)
+
+
+@contextmanager
+def _east_of_greenwich(function: Callable[..., Any]) -> Iterator[None]:
+    """Tell a local time that is not Greenwich's, wherever this machine may be.
+
+    In the names that the function sees, since a page cannot change its zone.
+    """
+    names = getattr(function, "__globals__", {})
+    moved = names.get("datetime") is datetime
+    if moved:
+        names["datetime"] = _Ahead
+    try:
+        yield
+    finally:
+        if moved:
+            names["datetime"] = datetime
 
 
 @contextmanager
