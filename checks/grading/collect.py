@@ -255,11 +255,13 @@ def _lesson(
 def _lesson_in(name: str, whole: bool = False) -> str | None:
     """The lesson that a name says anywhere, or begins with the number of."""
     plain = name.lower().replace("-", "_")
-    for lesson in course.catalogue():
+    # A project's number begins with a lesson's, so it is looked for before that one.
+    for lesson in sorted(course.catalogue(), key=lambda one: len(one.number), reverse=True):
         place = plain.find(lesson.name)
         if place >= 0 and not plain[max(0, place - 1) : place].isalnum():
             return lesson.number
-        if not whole and re.match(rf"{lesson.number}(?!\d)", name):
+        end = r"(?!\d)" if lesson.graded else r"(?![^\W_])"
+        if not whole and re.match(lesson.number + end, plain):
             return lesson.number
     return None
 
