@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import checks
-from checks import blocks
+from checks import blocks, filecells
 from checks.errors import CourseError
 from checks.exercise import Exercise
 
@@ -113,6 +113,16 @@ class ExerciseEntry:
             CourseError: the master does not hold it.
         """
         return self._texts.solved
+
+    @property
+    def file(self) -> str | None:
+        """The file that its cell writes, where it is one: `shop/env.py`.
+
+        Raises:
+            CourseError: the master does not hold the cell.
+        """
+        found = filecells.parse(self.starter)
+        return found.path if found else None
 
     @cached_property
     def _texts(self) -> blocks.Texts:
