@@ -189,6 +189,17 @@ class Lesson:
         return self.root / "solutions" / f"{self.name}.ipynb"
 
     @cached_property
+    def folders(self) -> frozenset[str]:
+        """The folders beside the notebook that its cells write a project's files into."""
+        written = re.findall(r'^# %%[^\n]* file="([^"/]+)/', _text(self.master), re.MULTILINE)
+        return frozenset(written)
+
+    @cached_property
+    def recorded(self) -> frozenset[str]:
+        """Its demonstrations that need a server or a crowd of threads, as texts of cells."""
+        return frozenset(blocks.tagged(_text(self.master), "recorded"))
+
+    @cached_property
     def exercises(self) -> list[ExerciseEntry]:
         """Its exercises, in order.
 
