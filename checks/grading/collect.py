@@ -349,11 +349,12 @@ def _own_name(one: _Read) -> str:
 
 
 def _leave_out(others: Iterable[Found], layout: Layout, notices: _Notices) -> None:
-    """A line for each learner whose files are not all notebooks."""
+    """A line for each learner whose files are not all notebooks or what those have written."""
+    written = {"solutions"}.union(*(lesson.folders for lesson in course.catalogue()))
     by_owner: dict[str, list[Found]] = {}
     for file in others:
         owner = layout.owner(file.parts)
-        if owner and file.parts[-1] != _NBGRADERS and "solutions" not in file.parts:
+        if owner and file.parts[-1] != _NBGRADERS and not written & set(file.parts):
             by_owner.setdefault(owner.name, []).append(file)
     for name, files in by_owner.items():
         verb = "is no notebook" if len(files) == 1 else "are no notebooks"

@@ -377,6 +377,7 @@ def test_a_folder_of_solutions_alone_is_named(tmp_path: Path) -> None:
 
 def test_what_is_no_notebook_takes_a_line_for_each_learner(tmp_path: Path) -> None:
     tree = {"ada/03.ipynb": NB} | {f"ada/{n}.pdf": b"" for n in range(9)} | {"bob/a.docx": b""}
+    tree |= {"ada/bookshop_07/shop/models.py": b"", "ada/bookshop_07/shop.db": b""}  # by the lesson
     pdfs, docx = collect(folder(tmp_path, tree)).notices
     assert "ada/0.pdf, ada/1.pdf, ada/2.pdf and 6 more are no notebooks" in pdfs
     assert "bob/a.docx is no notebook" in docx
