@@ -36,8 +36,13 @@ def grade(options: Options, choice: Choice) -> int:
     """Grade a class, showing how far it is; returns the exit code."""
     if not options.rejudge and choice.warning:
         print(choice.warning, file=sys.stderr)
-    with _progress() as tell:
-        tally = grading.grade(options, choice.runner, tell, choice.reference)
+    try:
+        with _progress() as tell:
+            tally = grading.grade(options, choice.runner, tell, choice.reference)
+    except KeyboardInterrupt:
+        if not options.rejudge:
+            print("\nWhat is graded is kept. Say the same again to go on.", file=sys.stderr)
+        raise
     return _summary(options, tally)
 
 
