@@ -55,11 +55,15 @@ def _summary(options: Options, tally: Tally) -> int:
             "evidence anew, --again runs them anew."
         )
     if tally.compared:
-        print(f"{tally.compared} were run in Jupyter as well; verdicts that differ are below.")
+        told = "verdicts that differ are below" if tally.differing else "all verdicts are the same"
+        print(f"{tally.compared} were run in Jupyter as well; {told}.")
     for line in tally.notices[:_MOST_LINES]:
         print(f"  {line}")
     if not tally.done + tally.kept:
-        print("Nothing could be graded.", file=sys.stderr)
+        print(
+            "Nothing could be graded. Name the folder or zip that holds the notebooks.",
+            file=sys.stderr,
+        )
         return NOTHING_GRADED
     if not tally.look:
         return GRADED

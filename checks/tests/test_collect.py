@@ -244,6 +244,12 @@ def test_nbgraders_other_folders_are_named(tmp_path: Path) -> None:
     assert "Only submitted was read" in line and "source/03_transactions" in line
 
 
+def test_nbgraders_submissions_beside_others_are_told_of(tmp_path: Path) -> None:
+    tree = {"submitted/ada/03_transactions/03.ipynb": NB, "Bob/03.ipynb": NB}
+    [line] = collect(folder(tmp_path, tree)).notices
+    assert line.startswith("submitted was read as one learner's") and "by itself" in line
+
+
 def test_one_notebook(tmp_path: Path) -> None:
     at = folder(tmp_path / "ada", {"03_transactions.ipynb": NB}) / "03_transactions.ipynb"
     assert who(collect(at)) == [("ada", "03")]

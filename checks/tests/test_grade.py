@@ -226,6 +226,20 @@ def test_a_killed_grading_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [statuses(found[name])[0] for name in sorted(found)] == ["failed", "passed"] * 15
 
 
+def test_an_interrupted_grading_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "in", "Ada", RIGHT)
+
+    class Interrupted(Choice):
+        def runner(self) -> Runner:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grading_terminal.grade(Options(tmp_path / "in", tmp_path / "out"), Interrupted(LIMITS, 1))
+    assert "What is graded is kept. Say the same again to go on." in capsys.readouterr().err
+
+
 def _recorded(out: Path) -> int:
     return len(list((out / "feedback").rglob("*.html"))) if out.exists() else 0
 
@@ -311,6 +325,7 @@ def test_where_jupyter_says_otherwise_needs_a_look(handed_in: Path, tmp_path: Pa
     tally = grade.grade(options, shut_in, lambda tally: None, Forgetful)
     assert tally.compared == 1
     assert f"Ada, lesson 00: {HOURS} passed, in Jupyter not run." in tally.look
+    assert tally.differing == len(tally.look)
 
 
 def test_the_same_verdicts_do_not_differ() -> None:
