@@ -280,6 +280,23 @@ def test_of_two_answers_to_a_project_the_one_that_does_more_counts() -> None:
     assert [one.met for one in found.findings] == [True, True, False]
 
 
+def test_a_cell_that_stopped_is_told_as_in_jupyter() -> None:
+    """And what an earlier cell has left behind is not judged in its place."""
+    notebook = classroom.filled(LESSON, {HOURS: "1 / 0\napp = 1"})
+    place = next(
+        number
+        for number, one in enumerate(notebook["cells"])
+        if HOURS in course.answered_in(course.source_of(one))
+    )
+    notebook["cells"].insert(place, {"cell_type": "code", "metadata": {}, "source": RIGHT[HOURS]})
+    for make in (ForkRunner, KernelRunner):
+        with make(LIMITS, 1) as runner:
+            [(job, outcome)] = runner.run([Job("x", plan.make(notebook, LESSON))])
+        [hours, *_] = assess.report(LESSON, job.plan, outcome, "x.ipynb").exercises
+        assert hours.status is Status.FAILED
+        assert hours.message.startswith("Your cell stopped at line 2, `1 / 0`: ZeroDivisionError")
+
+
 def test_a_file_of_the_notebooks_that_is_not_there_is_named() -> None:
     lesson = course.lesson("08")
     answer = next(one for one in classroom.answers(lesson) if one.exercise == "08.split")
