@@ -312,6 +312,14 @@ return gauge
     ),
     wrong(
         "06.gauge",
+        "asks the pool at each event",
+        _counting()
+        .replace("gauge.now += 1", "gauge.now = engine.pool.checkedout()")
+        .replace("gauge.now -= 1", "gauge.now = engine.pool.checkedout()"),
+        "asked_the_pool_too_early",
+    ),
+    wrong(
+        "06.gauge",
         "counts all that were ever lent",
         _counting().replace("gauge.most = max(gauge.most, gauge.now)", "gauge.most += 1"),
         "most_is_a_total",

@@ -147,6 +147,15 @@ class GaugeExercise(Exercise):
         return bool(seen["reads"] and seen["other"] != seen["one_by_one"])
 
     @mistake()
+    def asked_the_pool_too_early(self, seen: Seen) -> bool:
+        """The gauge is right while connections go out, and one too high when they come back: it
+        asks `engine.pool.checkedout()` at the `checkin`, and the pool says `checkin` just *before*
+        it puts the connection back. Count for yourself: one more at the checkout, one less at the
+        checkin."""
+        right_while_out = _now(seen["out"]) == seen["many"]
+        return right_while_out and _now(seen["back"]) == _now(seen["one_by_one"]) == 1
+
+    @mistake()
     def never_comes_down(self, seen: Seen) -> bool:
         """Connections went out and came back, and `now` only ever rises: nobody listens to
         `checkin`. There, take one away."""
