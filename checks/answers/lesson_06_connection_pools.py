@@ -429,6 +429,33 @@ def show_book(book_id: int, session: SessionDep):
     ),
     wrong(
         "06.leak",
+        "the task takes the dependency's first",
+        _leak(
+            confirm="""\
+def confirm(order_id):
+    session = next(get_session())
+    order = session.get_one(Order, order_id)
+    mails.append(f"Order {order.id}: {order.copies} copies")
+
+"""
+        ),
+        "dropped_its_generator",
+    ),
+    wrong(
+        "06.leak",
+        "the task asks for a dependency",
+        _leak(
+            confirm="""\
+def confirm(order_id: int, session: SessionDep):
+    order = session.get_one(Order, order_id)
+    mails.append(f"Order {order.id}: {order.copies} copies")
+
+"""
+        ),
+        "a_dependency_in_a_task",
+    ),
+    wrong(
+        "06.leak",
         "a larger pool",
         "SessionLocal = sessionmaker(create_engine(URL, pool_size=50))\n"
         + _leak(_CONFIRM_WITH_THEIRS, _SHOW_LEAKING, _PLACE_HANDING_ON),
@@ -703,6 +730,23 @@ with SessionLocal() as session:
 """
         ),
         "took_it_again",
+    ),
+    wrong(
+        "06.let_go",
+        "changes the book that was read",
+        _order(
+            _READ
+            + _ASK
+            + """\
+with SessionLocal.begin() as session:
+    book.copies -= new.copies
+    order = Order(**new.model_dump(), total=total)
+    session.add(order)
+    session.flush()
+    return {"id": order.id, "total": total}
+"""
+        ),
+        "changed_what_nobody_keeps",
     ),
     wrong(
         "06.let_go",
