@@ -75,6 +75,12 @@ def cell_in(script: str, exercise: str) -> str | None:
     return (filecells.magic(file[1]) if file else "") + found[2]
 
 
+def tagged(script: str, tag: str) -> list[str]:
+    """The cells of a master that have a tag, as texts without blanks around them."""
+    cells = re.findall(r"^# %%([^\n]*)\n(.*?)(?=^# %%|\Z)", script, re.DOTALL | re.MULTILINE)
+    return [text.strip() for options, text in cells if f'"{tag}"' in options]
+
+
 def _uncommented(body: str) -> str:
     """Starter lines stand in the master behind `# `, at whatever depth the block has."""
     depth = len(body) - len(body.lstrip(" \t"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from enum import StrEnum
@@ -124,7 +125,7 @@ def watch(
 def exercises(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List every exercise: lesson, points, the names that you define."""
+    """List every exercise: lesson, points, the names that you define or the file you write."""
     from checks import course, terminal
 
     if as_json:
@@ -135,6 +136,7 @@ def exercises(
                 "title": entry.card.title,
                 "points": entry.card.points(),
                 "names": list(entry.card.needs),
+                "file": entry.file,
             }
             for lesson in course.catalogue()
             for entry in lesson.exercises
@@ -343,10 +345,10 @@ def _full_id(lesson: Lesson, exercise: str) -> str:
 
 def _notebook(named: Path) -> Path:
     """A notebook's path, where a lesson's number stands for the learner's copy."""
-    if named.exists() or not str(named).isdigit():
-        return named
     from checks import course, workspace
 
+    if named.exists() or not re.fullmatch(course.NUMBER, course.padded(str(named))):
+        return named
     return workspace.folder() / course.lesson(str(named)).lesson_notebook.name
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import checks
-from checks import blocks
+from checks import blocks, filecells
 from checks.errors import CourseError
 from checks.exercise import Exercise
 
@@ -114,6 +114,16 @@ class ExerciseEntry:
         """
         return self._texts.solved
 
+    @property
+    def file(self) -> str | None:
+        """The file that its cell writes, where it is one: `shop/env.py`.
+
+        Raises:
+            CourseError: the master does not hold the cell.
+        """
+        found = filecells.parse(self.starter)
+        return found.path if found else None
+
     @cached_property
     def _texts(self) -> blocks.Texts:
         # From the master, not from lessons/: some learners work there.
@@ -177,6 +187,17 @@ class Lesson:
     def solved_notebook(self) -> Path:
         """The solved one, outputs stored."""
         return self.root / "solutions" / f"{self.name}.ipynb"
+
+    @cached_property
+    def folders(self) -> frozenset[str]:
+        """The folders beside the notebook that its cells write a project's files into."""
+        written = re.findall(r'^# %%[^\n]* file="([^"/]+)/', _text(self.master), re.MULTILINE)
+        return frozenset(written)
+
+    @cached_property
+    def recorded(self) -> frozenset[str]:
+        """Its demonstrations that need a server or a crowd of threads, as texts of cells."""
+        return frozenset(blocks.tagged(_text(self.master), "recorded"))
 
     @cached_property
     def exercises(self) -> list[ExerciseEntry]:

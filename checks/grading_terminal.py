@@ -36,8 +36,13 @@ def grade(options: Options, choice: Choice) -> int:
     """Grade a class, showing how far it is; returns the exit code."""
     if not options.rejudge and choice.warning:
         print(choice.warning, file=sys.stderr)
-    with _progress() as tell:
-        tally = grading.grade(options, choice.runner, tell, choice.reference)
+    try:
+        with _progress() as tell:
+            tally = grading.grade(options, choice.runner, tell, choice.reference)
+    except KeyboardInterrupt:
+        if not options.rejudge:
+            print("\nWhat is graded is kept. Say the same again to go on.", file=sys.stderr)
+        raise
     return _summary(options, tally)
 
 
@@ -50,11 +55,15 @@ def _summary(options: Options, tally: Tally) -> int:
             "evidence anew, --again runs them anew."
         )
     if tally.compared:
-        print(f"{tally.compared} were run in Jupyter as well; verdicts that differ are below.")
+        told = "verdicts that differ are below" if tally.differing else "all verdicts are the same"
+        print(f"{tally.compared} were run in Jupyter as well; {told}.")
     for line in tally.notices[:_MOST_LINES]:
         print(f"  {line}")
     if not tally.done + tally.kept:
-        print("Nothing could be graded.", file=sys.stderr)
+        print(
+            "Nothing could be graded. Name the folder or zip that holds the notebooks.",
+            file=sys.stderr,
+        )
         return NOTHING_GRADED
     if not tally.look:
         return GRADED

@@ -36,7 +36,7 @@ _LOOKS = {
     Status.FAILED: ("✗", "red", "bad"),
     Status.NOT_ATTEMPTED: ("○", "dim", "calm"),
     Status.NOT_RUN: ("◌", "yellow", "odd"),
-    Status.TIMED_OUT: ("⧗", "red", "bad"),
+    Status.TIMED_OUT: ("◷", "red", "bad"),
     Status.DIED: ("✗", "red", "bad"),
     Status.UNREADABLE: ("?", "red", "bad"),
     Status.FAULT: ("!", "magenta", "odd"),

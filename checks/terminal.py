@@ -88,9 +88,9 @@ def show_exercises() -> None:
         console.print(f"\n[bold]{lesson.number} {lesson.title}[/]")
         for entry in lesson.exercises:
             card = entry.card
-            names = ", ".join(card.needs)
+            wanted = ", ".join([*card.needs, *filter(None, [entry.file])])
             points = f"{card.points():g} points" if card.points() else "no points"
-            line = f"  {entry.id}  {card.title}, {points}{': ' if names else ''}{names}"
+            line = f"  {entry.id}  {card.title}, {points}{': ' if wanted else ''}{wanted}"
             console.print(line, soft_wrap=True)
 
 

@@ -114,11 +114,12 @@ def _open_before(entry: course.ExerciseEntry, verdicts: Mapping[str, Verdict]) -
     ]
 
 
-def _rank(verdict: Verdict) -> tuple[bool, float, bool]:
+def _rank(verdict: Verdict) -> tuple[bool, float, int, bool]:
     """By what an exercise's verdicts are compared, the best being the highest."""
     return (
         verdict.status is Status.PASSED,
         verdict.points,
+        sum(one.met for one in verdict.findings),  # a project's requirements earn no points
         verdict.status is not Status.NOT_ATTEMPTED,
     )
 

@@ -114,6 +114,8 @@ async def run(shell: Shell, source: str, raised: Callable[[BaseException], None]
             transformed_cell=transformed,
             preprocessing_exc_tuple=trouble,
         )
+        shell.events.trigger("post_execute")  # IPython leaves these two to whoever awaits it
+        shell.events.trigger("post_run_cell", result)
     except BaseException as error:  # a cell's own SystemExit and the like come here
         raised(error)
         return

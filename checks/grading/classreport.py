@@ -68,9 +68,16 @@ def write(graded: Iterable[Graded], notices: Sequence[str], out: Path) -> Path:
 
 # -- counting -------------------------------------------------------------------------------------
 @dataclass(slots=True)
+class _Requirement:
+    text: str
+    met: int = 0
+
+
+@dataclass(slots=True)
 class _Exercise:
     title: str
     statuses: Counter[Status] = field(default_factory=Counter)
+    requirements: dict[str, _Requirement] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -152,6 +159,9 @@ class _Class:
         for verdict in report.exercises:
             known = lesson.exercises.setdefault(verdict.exercise, _Exercise(verdict.title))
             known.statuses[verdict.status] += 1
+            for finding in verdict.findings:
+                asked = known.requirements.setdefault(finding.name, _Requirement(finding.text))
+                asked.met += finding.met
             if verdict.status is Status.FAILED:
                 self._count_mistake(lesson, verdict, one)
             elif verdict.status is Status.FAULT:
@@ -312,9 +322,9 @@ def _look(seen: _Class, notices: Sequence[str], groups: Sequence[similar.Alike])
 
 
 _SIGNS = (
-    "Something that grading relies on was replaced or written to. Verdicts are made where the "
-    "submission never runs, but what was observed of it may be forged: read it before you trust "
-    "its points."
+    "Something that grading relies on was replaced, written to or reached for. Verdicts are made "
+    "where the submission never runs, but what was observed of it may be forged: read it before "
+    "you trust its points."
 )
 _FAULTS = (
     "The course's defects, never a learner's zero. Report them; when they are mended, "
@@ -377,8 +387,7 @@ def _notices(notices: Sequence[str]) -> list[str]:
 def _lesson(number: str, lesson: _Lesson) -> Iterator[str]:
     yield f'<section><h2 id="lesson-{page.safe(number)}">{page.safe(_title(number))}</h2>'
     yield '<div class="plots">'
-    if lesson.most:
-        yield _scores(lesson)
+    yield _scores(lesson) if lesson.most else _requirements(lesson)
     yield _passes(lesson)
     yield _stops(lesson)
     yield _run_times(lesson)
@@ -399,6 +408,23 @@ def _scores(lesson: _Lesson) -> str:
         f"{tenths[10]} of {lesson.submissions} have them all."
     )
     return charts.histogram("Points", said, columns, "from this % of the points", "submissions")
+
+
+def _requirements(lesson: _Lesson) -> str:
+    """Instead of points, which a project has none of: what was mended, and what is left."""
+    total = lesson.submissions
+    rows = "".join(
+        f'<tr><th scope="row">{page.prose(one.text, 200)}</th>'
+        f'<td class="number">{one.met} of {total}</td></tr>'
+        for exercise in lesson.exercises.values()
+        for one in exercise.requirements.values()
+    )
+    if not rows:
+        return ""
+    return (
+        "<figure><figcaption>Requirements met</figcaption>"
+        f'<table class="met"><tbody>{rows}</tbody></table></figure>'
+    )
 
 
 def _passes(lesson: _Lesson) -> str:
@@ -682,5 +708,11 @@ _STYLE = (
     ".page .sides i{position:absolute;left:.2em;font-style:normal;color:var(--odd)}"
     ".page .signs{letter-spacing:.15em;white-space:nowrap}"
     ".page .learners td{white-space:nowrap}"
-    ".page .learners tbody th{min-width:8rem}.page .learners bdi{overflow-wrap:anywhere}"
+    ".page .learners tbody th{min-width:8rem}"
+    ".page .learners th:first-child{position:sticky;left:0;"  # in sight with twenty lessons, too
+    f"background:{page.PAPER['light']}}}"
+    "@media(prefers-color-scheme:dark){.page .learners th:first-child{"
+    f"background:{page.PAPER['dark']}}}}}"
+    ".page .learners bdi{overflow-wrap:anywhere}"
+    ".page .met{font-size:.93rem;width:100%}"
 )

@@ -255,11 +255,13 @@ def _lesson(
 def _lesson_in(name: str, whole: bool = False) -> str | None:
     """The lesson that a name says anywhere, or begins with the number of."""
     plain = name.lower().replace("-", "_")
-    for lesson in course.catalogue():
+    # A project's number begins with a lesson's, so it is looked for before that one.
+    for lesson in sorted(course.catalogue(), key=lambda one: len(one.number), reverse=True):
         place = plain.find(lesson.name)
         if place >= 0 and not plain[max(0, place - 1) : place].isalnum():
             return lesson.number
-        if not whole and re.match(rf"{lesson.number}(?!\d)", name):
+        end = r"(?!\d)" if lesson.graded else r"(?![^\W_])"
+        if not whole and re.match(lesson.number + end, plain):
             return lesson.number
     return None
 
@@ -347,11 +349,12 @@ def _own_name(one: _Read) -> str:
 
 
 def _leave_out(others: Iterable[Found], layout: Layout, notices: _Notices) -> None:
-    """A line for each learner whose files are not all notebooks."""
+    """A line for each learner whose files are not all notebooks or what those have written."""
+    written = {"solutions"}.union(*(lesson.folders for lesson in course.catalogue()))
     by_owner: dict[str, list[Found]] = {}
     for file in others:
         owner = layout.owner(file.parts)
-        if owner and file.parts[-1] != _NBGRADERS and "solutions" not in file.parts:
+        if owner and file.parts[-1] != _NBGRADERS and not written & set(file.parts):
             by_owner.setdefault(owner.name, []).append(file)
     for name, files in by_owner.items():
         verb = "is no notebook" if len(files) == 1 else "are no notebooks"

@@ -11,6 +11,7 @@ from checks.grading.outcome import Ended, Raised
 from checks.verdict import Finding, Status, Verdict
 
 _MOST_RAISED = 30  # exceptions told of
+_MOST_OPEN = 5  # of them before the rest is folded: the first tell of the cause
 _MOST_FINDINGS = 30
 
 
@@ -112,19 +113,24 @@ def _trouble(graded: Graded) -> str:
 def _raised(raised: tuple[Raised, ...]) -> str:
     if not raised:
         return ""
-    lines = "".join(
+    lines = [
         f"<li>Cell {one.cell + 1}: <b>{pages.safe(one.type, 100)}</b>"
         f"{': ' + pages.safe(one.message, 300) if one.message else ''}"
         f"{_at(one.at)}</li>"
         for one in raised[:_MOST_RAISED]
-    )
+    ]
     more = len(raised) - _MOST_RAISED
     rest = f"<p>And {more} more.</p>" if more > 0 else ""
+    if folded := "".join(lines[_MOST_OPEN:]):
+        rest = (
+            f"<details><summary>{len(raised) - _MOST_OPEN} more</summary><ul>{folded}</ul>{rest}"
+            "</details>"
+        )
     count = "One cell" if len(raised) == 1 else f"{len(raised)} cells"
     return (
         f'<section class="box"><h2>{count} raised an exception</h2>'
         "<p>The cells below went on all the same. Where a lesson raises on purpose, nothing is "
-        f"wrong.</p><ul>{lines}</ul>{rest}</section>"
+        f"wrong.</p><ul>{''.join(lines[:_MOST_OPEN])}</ul>{rest}</section>"
     )
 
 

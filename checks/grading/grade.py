@@ -71,6 +71,7 @@ class Tally:
         notices: What was found among the submissions that is none, a line each.
         stale: Submissions whose lesson's checks have changed since they were graded.
         compared: Submissions run in Jupyter as well, to see whether it says the same.
+        differing: Verdicts of these that it does not say.
     """
 
     total: int = 0
@@ -81,6 +82,7 @@ class Tally:
     notices: tuple[str, ...] = ()
     stale: int = 0
     compared: int = 0
+    differing: int = 0
 
     def add(self, graded: Graded) -> None:
         """Count one more."""
@@ -160,7 +162,9 @@ def _run_new(
         with reference() as running:
             for job, outcome in running.run(_jobs((key, by_key[key]) for key in said)):
                 again = _judged(by_key[job.key], job.plan, outcome)
-                tally.look += differences(said[job.key], again)
+                differing = differences(said[job.key], again)
+                tally.look += differing
+                tally.differing += len(differing)
                 tally.compared += 1
     return tally
 

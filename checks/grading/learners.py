@@ -75,6 +75,11 @@ class Layout:
                 self._within.setdefault(parts[:depth], {})[parts[depth]] = None
         self.notices: list[str] = []
         self.base = self._base()
+        if any((*self.base, "submitted", one) in self._within for one in self._inside("submitted")):
+            self.notices.append(
+                f"{shown('/'.join((*self.base, 'submitted')))} was read as one learner's, since "
+                "there are others beside it. If it is nbgrader's, grade it by itself."
+            )
         self._downloads = {self.base, *self._classes(self.base)}
 
     def owner(self, parts: Parts) -> Owner | None:
@@ -92,6 +97,9 @@ class Layout:
             above = [_without_lesson(_stem(one)) for one in (self.top, *download)]
             stem = next((one for one in reversed(above) if one), self.top)
         return Owner(cleaned(stem), stem, download=download)
+
+    def _inside(self, name: str) -> Iterable[str]:
+        return self._within.get((*self.base, name), ())
 
     def _base(self) -> Parts:
         base: Parts = ()

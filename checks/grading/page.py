@@ -340,7 +340,7 @@ _SHEET = "".join(dict.fromkeys(_STYLES.findall(show.card_html(_SAMPLE)))) + (
         ".page pre{overflow-x:auto;margin:.3em 0}"
         ".page code{overflow-wrap:anywhere}"
         ".page .box{border:1px solid var(--line);border-left:5px solid var(--odd);"
-        "border-radius:.4em;padding:.5em .9em;margin:.8em 0}"
+        "border-radius:.4em;padding:.5em .9em;margin:.8em 0;overflow-wrap:anywhere}"
         ".page .box.bad{border-left-color:var(--bad)}"
         ".page .de-card{max-width:none}"
         "@media print{html{color-scheme:light}.page{max-width:none;padding:0;font-size:11pt}"

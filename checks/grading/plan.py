@@ -71,7 +71,8 @@ def make(notebook: Mapping[str, Any], lesson: course.Lesson) -> Plan:
     An exercise is observed where its check stands; where that is gone or stands above the answer,
     after its own cell, else at the end. An answer in a cell that an editor has turned into text is
     run as the code that it is. Demonstrations that need a server or a crowd of threads are left
-    out: no exercise stands on them, as none may in a web page.
+    out, by their tag or, where an editor has lost it, by their text: no exercise stands on them, as
+    none may in a web page.
     """
     mended = {"cells": [_as_code(cell) for cell in _cells(notebook)]}
     found = course.exercise_cells(mended)
@@ -81,7 +82,7 @@ def make(notebook: Mapping[str, Any], lesson: course.Lesson) -> Plan:
         if cell.get("cell_type") != "code":
             continue
         here, checked = found.at(place), found.checked_at(place)
-        if _is_recorded(cell) and not here | checked:
+        if _is_recorded(cell, lesson) and not here | checked:
             continue
         last = {one for one in here - checked if place == max(found.places(one))}
         parts.append(
@@ -108,10 +109,11 @@ def _cells(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [cell if isinstance(cell, Mapping) else {} for cell in cells]
 
 
-def _is_recorded(cell: Mapping[str, Any]) -> bool:
+def _is_recorded(cell: Mapping[str, Any], lesson: course.Lesson) -> bool:
     metadata = cell.get("metadata")
     tags = metadata.get("tags") if isinstance(metadata, Mapping) else None
-    return isinstance(tags, list) and "recorded" in tags
+    tagged = isinstance(tags, list) and "recorded" in tags
+    return tagged or course.source_of(cell).strip() in lesson.recorded
 
 
 def _as_code(cell: Mapping[str, Any]) -> Mapping[str, Any]:

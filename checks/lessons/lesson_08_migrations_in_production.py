@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from checks.exercise import Exercise, Seen, Step, expect, mistake, requirement
 from checks.observe.lab import Lab
 from checks.observe.project import Outcome, Project
+from checks.observe.snapshot import ObstacleError
 
 SHOP = "bookshop_08"
 VERSIONS = "migrations/versions"
@@ -899,9 +900,27 @@ _STARTS = {
 }
 
 
+_GIVEN = ("shop/database.py", "shop/models.py", "migrations/env.py")
+_TEMPLATES = "target_metadata = None"  # in the env.py that `alembic init` writes
+
+
 def _copy_of_the_shop(lab: Lab) -> Project:
-    """The learner's project, on its own database whatever BOOKSHOP_URL says at the moment."""
+    """The learner's project, on its own database whatever BOOKSHOP_URL says at the moment.
+
+    Raises:
+        ObstacleError: a file is missing in it that the notebook gives.
+    """
+    for path in (Path(SHOP, one) for one in _GIVEN):
+        if Path(SHOP).is_dir() and not (path.exists() and _TEMPLATES not in _text(path)):
+            raise ObstacleError(
+                f"`{path.as_posix()}` is not what this notebook makes of it. Run the cell that "
+                f"begins with `%%writefile {path.as_posix()}`, further up, then check again."
+            )
     return lab.project(SHOP, BOOKSHOP_URL=None)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _leave_only(project: Project, own: str, given: Mapping[str, str]) -> None:

@@ -157,16 +157,17 @@ def test_a_folder_is_no_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (exit_code, err) == (2, f"{tmp_path} is a folder. Name one notebook in it.\n")
 
 
-@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="There are no devices here.")
+@pytest.mark.parametrize("number", ["00", "3", "09p"])
 def test_a_lessons_number_is_the_learners_own_copy(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHECKS_WORK", str(tmp_path))
-    own = tmp_path / course.lesson("00").lesson_notebook.name
-    said = in_process(capsys, "check", "00")
+    own = tmp_path / course.lesson(number).lesson_notebook.name
+    said = in_process(capsys, "check", number)
     assert said == (2, "", f"There is no file {own}. Check the name.\n")
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="There are no devices here.")
 def test_a_device_is_no_notebook(capsys: pytest.CaptureFixture[str]) -> None:
     assert in_process(capsys, "check", "/dev/zero")[0] == 2
 
@@ -314,12 +315,16 @@ def test_the_catalogue_as_json_and_as_text(capsys: pytest.CaptureFixture[str]) -
         "title": "The book that was not there",
         "points": 4,
         "names": ["app", "engine"],
+        "file": None,
     }
+    by_id = {one["exercise"]: one for one in listed["exercises"]}
+    assert by_id["07.env"]["file"] == "bookshop_07/migrations/env.py"
     known = [entry.id for lesson in course.catalogue() for entry in lesson.exercises]
     assert [one["exercise"] for one in listed["exercises"]] == known
     exercises(as_json=False)
     text = capsys.readouterr().out
     assert "  00.keep_the_book  The book that was not there, 4 points: app, engine" in text
+    assert "  07.env  Wire env.py, 5 points: bookshop_07/migrations/env.py" in text
 
 
 # -- behind pytest --------------------------------------------------------------------------------

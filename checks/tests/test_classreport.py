@@ -65,13 +65,21 @@ def box(source: str, title: str) -> str:
 
 # -- counting -------------------------------------------------------------------------------------
 def test_a_project_has_no_points_and_its_passes_count(tmp_path: Path) -> None:
-    whole = [verdict(Status.PASSED, points=0, max_points=0), second(Status.PASSED, max_points=0)]
-    half = [whole[0], second(Status.FAILED, max_points=0)]
+    done, open_ = (
+        finding(name="ticket", text="Ticket 1. Nothing leaks.", met=met, max_points=0)
+        for met in (True, False)
+    )
+    whole = [
+        verdict(Status.PASSED, points=0, max_points=0),
+        second(Status.PASSED, max_points=0, findings=[done]),
+    ]
+    half = [whole[0], second(Status.FAILED, max_points=0, findings=[open_])]
     made = report(graded(*whole, learner="Ann"), graded(*half, learner="Bob"), out=tmp_path)
     text = Page(made).text
     assert "of 0" not in text and "no points" in text
     assert "50%" in text  # all passed: Ann
     assert "<figcaption>Points</figcaption>" not in made
+    assert "Ticket 1. Nothing leaks. 1 of 2" in text
 
 
 def test_it_counts(tmp_path: Path) -> None:

@@ -244,6 +244,12 @@ def test_nbgraders_other_folders_are_named(tmp_path: Path) -> None:
     assert "Only submitted was read" in line and "source/03_transactions" in line
 
 
+def test_nbgraders_submissions_beside_others_are_told_of(tmp_path: Path) -> None:
+    tree = {"submitted/ada/03_transactions/03.ipynb": NB, "Bob/03.ipynb": NB}
+    [line] = collect(folder(tmp_path, tree)).notices
+    assert line.startswith("submitted was read as one learner's") and "by itself" in line
+
+
 def test_one_notebook(tmp_path: Path) -> None:
     at = folder(tmp_path / "ada", {"03_transactions.ipynb": NB}) / "03_transactions.ipynb"
     assert who(collect(at)) == [("ada", "03")]
@@ -288,6 +294,10 @@ def one_of(got: Collected, learner: str) -> Submission:
         ("01_x.ipynb", notebook('check("03.tell_the_truth")'), "03"),
         ("03 final.ipynb", NB, "03"),
         ("my-03-transactions.ipynb", NB, "03"),
+        ("09p_half_way.ipynb", NB, "09p"),
+        ("09p.ipynb", NB, "09p"),
+        ("09 part one.ipynb", NB, "09"),
+        ("09part.ipynb", NB, "09"),
         ("x.ipynb", notebook("x", lesson="77"), None),
         ("03123.ipynb", NB, None),
     ],
@@ -373,6 +383,7 @@ def test_a_folder_of_solutions_alone_is_named(tmp_path: Path) -> None:
 
 def test_what_is_no_notebook_takes_a_line_for_each_learner(tmp_path: Path) -> None:
     tree = {"ada/03.ipynb": NB} | {f"ada/{n}.pdf": b"" for n in range(9)} | {"bob/a.docx": b""}
+    tree |= {"ada/bookshop_07/shop/models.py": b"", "ada/bookshop_07/shop.db": b""}  # by the lesson
     pdfs, docx = collect(folder(tmp_path, tree)).notices
     assert "ada/0.pdf, ada/1.pdf, ada/2.pdf and 6 more are no notebooks" in pdfs
     assert "bob/a.docx is no notebook" in docx

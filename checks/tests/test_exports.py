@@ -219,6 +219,17 @@ def test_moodle_knows_participants_by_their_number(tmp_path: Path) -> None:
     assert "Identifier" not in other
 
 
+def test_a_project_is_feedback_without_a_grade(tmp_path: Path) -> None:
+    ticket = verdict(lesson="09p", exercise="09p.till", points=0, max_points=0)
+    write(tmp_path, graded("ada", ticket, lesson="09p"), graded("ada"))
+    [row] = records(tmp_path / "moodle" / "09p-gradebook.csv")
+    assert (row["Grade"], row["Maximum grade"]) == ("", "")
+    assert row["Feedback comments"] == "Lesson 09p Half-way<br>The one: passed. It is passed."
+    assert grid(tmp_path / "canvas.csv")[0][5:] == ["03 Transactions"]
+    [row] = records(tmp_path / "grades.csv", "utf-8-sig")
+    assert (row["09p.till status"], row["total"], row["total max"]) == ("passed", "2", "2")
+
+
 def test_feedback_is_text_to_moodle(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script><img src=x onerror=alert(1)>"
     write(tmp_path, graded("ada", verdict(Status.FAILED, message=hostile, title=hostile)))

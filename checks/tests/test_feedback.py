@@ -81,6 +81,14 @@ def test_it_says_what_stopped_the_notebook_and_what_its_cells_raised() -> None:
     assert "Cell 5: NameError: name 'sesion' is not defined line 2: sesion.add(u)" in text
 
 
+def test_of_many_exceptions_the_first_are_shown_and_the_rest_is_folded() -> None:
+    raised = tuple(Raised(number, "KeyError", f"'key {number}'") for number in range(37))
+    made = feedback.page(graded(verdict(), raised=raised), LESSON)
+    before, _, folded = made.partition("<summary>32 more</summary>")
+    assert "&#x27;key 4&#x27;" in before and "&#x27;key 5&#x27;" not in before
+    assert "&#x27;key 29&#x27;" in folded and "And 7 more." in folded
+
+
 def test_a_fault_is_ours_and_its_traceback_stays_here() -> None:
     broken = rehearsed(FIRST, None).model_copy(
         update={

@@ -226,8 +226,91 @@ def test_a_killed_grading_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [statuses(found[name])[0] for name in sorted(found)] == ["failed", "passed"] * 15
 
 
+def test_an_interrupted_grading_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "in", "Ada", RIGHT)
+
+    class Interrupted(Choice):
+        def runner(self) -> Runner:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grading_terminal.grade(Options(tmp_path / "in", tmp_path / "out"), Interrupted(LIMITS, 1))
+    assert "What is graded is kept. Say the same again to go on." in capsys.readouterr().err
+
+
 def _recorded(out: Path) -> int:
     return len(list((out / "feedback").rglob("*.html"))) if out.exists() else 0
+
+
+def test_the_lessons_own_demonstrations_are_left_out_with_their_tag_or_without() -> None:
+    lesson = course.lesson("05")
+    notebook = classroom.filled(lesson, {})
+    recorded = [one for one in notebook["cells"] if "recorded" in one["metadata"].get("tags", [])]
+    for cell in recorded:
+        cell["metadata"] = {}
+    mine = {"cell_type": "code", "metadata": {}, "source": "server = start_postgresql()\nserver"}
+    notebook["cells"].append(mine)
+    run = [one.source for one in plan.make(notebook, lesson).parts]
+    assert recorded and not {course.source_of(one) for one in recorded} & set(run)
+    assert run[-1] == mine["source"]
+
+
+def test_of_two_answers_to_a_project_the_one_that_does_more_counts() -> None:
+    lesson, exercise = course.lesson("09p"), "09p.release"
+    less, more = (
+        classroom.filled(lesson, {exercise: one.code})
+        for name in ("only the index", "all but the index")
+        for one in classroom.answers(lesson)
+        if (one.exercise, one.name) == (exercise, name)
+    )
+    less["cells"] += [
+        one
+        for one in more["cells"]
+        if one["metadata"].get("course", {}).get("exercise") == exercise
+    ]
+    with ForkRunner(Limits(), 1) as runner:
+        [(job, outcome)] = runner.run([Job("x", plan.make(less, lesson))])
+    [found] = [
+        one
+        for one in assess.report(lesson, job.plan, outcome, "x.ipynb").exercises
+        if one.exercise == exercise
+    ]
+    assert [one.met for one in found.findings] == [True, True, False]
+
+
+def test_a_cell_that_stopped_is_told_as_in_jupyter() -> None:
+    """And what an earlier cell has left behind is not judged in its place."""
+    notebook = classroom.filled(LESSON, {HOURS: "1 / 0\napp = 1"})
+    place = next(
+        number
+        for number, one in enumerate(notebook["cells"])
+        if HOURS in course.answered_in(course.source_of(one))
+    )
+    notebook["cells"].insert(place, {"cell_type": "code", "metadata": {}, "source": RIGHT[HOURS]})
+    for make in (ForkRunner, KernelRunner):
+        with make(LIMITS, 1) as runner:
+            [(job, outcome)] = runner.run([Job("x", plan.make(notebook, LESSON))])
+        [hours, *_] = assess.report(LESSON, job.plan, outcome, "x.ipynb").exercises
+        assert hours.status is Status.FAILED
+        assert hours.message.startswith("Your cell stopped at line 2, `1 / 0`: ZeroDivisionError")
+
+
+def test_a_file_of_the_notebooks_that_is_not_there_is_named() -> None:
+    lesson = course.lesson("08")
+    answer = next(one for one in classroom.answers(lesson) if one.exercise == "08.split")
+    notebook = classroom.filled(lesson, {"08.split": answer.code})
+    own = "%%writefile bookshop_08/migrations/env.py"
+    notebook["cells"] = [
+        one for one in notebook["cells"] if not course.source_of(one).startswith(own)
+    ]
+    with ForkRunner(Limits(), 1) as runner:
+        [(job, outcome)] = runner.run([Job("x", plan.make(notebook, lesson))])
+    [split, *_] = assess.report(lesson, job.plan, outcome, "x.ipynb").exercises
+    assert split.status is Status.NOT_RUN
+    assert split.message.startswith("`bookshop_08/migrations/env.py` is not what this notebook")
+    assert split.message.endswith(f"begins with `{own}`, further up, then check again.")
 
 
 def test_an_async_engine_among_the_names_ends_nothing() -> None:
@@ -259,6 +342,7 @@ def test_where_jupyter_says_otherwise_needs_a_look(handed_in: Path, tmp_path: Pa
     tally = grade.grade(options, shut_in, lambda tally: None, Forgetful)
     assert tally.compared == 1
     assert f"Ada, lesson 00: {HOURS} passed, in Jupyter not run." in tally.look
+    assert tally.differing == len(tally.look)
 
 
 def test_the_same_verdicts_do_not_differ() -> None:

@@ -26,10 +26,12 @@ def write(spool: Spool, titles: Mapping[str, str], path: Path) -> None:
     other, write `Name (number)` from an export of yours into the header. Canvas shows what will
     change before it does; a blank changes nothing where there was no grade.
 
+    A project, which earns no points, has no column: Canvas would show all of them as 0 of 0.
+
     Raises:
         CourseError: it cannot be written.
     """
-    columns = spool.columns()
+    columns = [(lesson, one) for lesson, one in spool.columns() if one.max_points]
     with table(path) as row:
         names = [f"{lesson} {titles.get(lesson, '')}".strip() for lesson, _ in columns]
         row(["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *names])

@@ -25,7 +25,8 @@ def write(spool: Spool, titles: dict[str, str], folder: Path) -> None:
     into the folder's name), `Grade` and `Last modified (grade)`. Upload it with "Upload grading
     worksheet", Moodle's language set to English, the assignment's maximum grade equal to the
     lesson's. A grade that was changed in Moodle after the grading is not overwritten unless one
-    ticks that it shall be, and a blank one changes nothing.
+    ticks that it shall be, and a blank one changes nothing. A project, which earns no points, has
+    blank ones and its feedback.
 
     `NN-gradebook.csv` holds everybody else, the folder's name as `Username`: it is for Grades,
     Import, CSV file, where each column is mapped by hand; map the feedback too, for Moodle empties
@@ -58,8 +59,8 @@ def write(spool: Spool, titles: dict[str, str], folder: Path) -> None:
 
 def _grade(row: Row, titles: dict[str, str]) -> list[str | float | None]:
     return [
-        number(row.points),
-        number(row.max_points),
+        number(row.points if row.max_points else None),
+        number(row.max_points or None),
         row.graded_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
         _feedback(row, titles),
     ]
