@@ -506,7 +506,7 @@ class TwoColumns(Exercise):
         "parameters have now?",
         "One schema for signing up, with both fields required; one for changing, with both "
         "optional. Then `model_dump()` is safe to spread.",
-        "`class Changes(BaseModel): name: str | None = None; email: str | None = None`, and in the "
+        "`class Changes(BaseModel): name: str | MISSING = MISSING`, and the same for `email`; in the "
         "endpoint `changes.model_dump(exclude_unset=True).items()`.",
     )
 
