@@ -506,8 +506,8 @@ class TwoColumns(Exercise):
         "parameters have now?",
         "One schema for signing up, with both fields required; one for changing, with both "
         "optional. Then `model_dump()` is safe to spread.",
-        "`class Changes(BaseModel): name: str | MISSING = MISSING`, and the same for `email`; in the "
-        "endpoint `changes.model_dump(exclude_unset=True).items()`.",
+        "`class Changes(BaseModel): name: str | MISSING = MISSING`, the same for `email`, and in "
+        "the endpoint `changes.model_dump(exclude_unset=True).items()`.",
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
