@@ -198,7 +198,7 @@ class CloseBoth(Exercise):
                 step.status < 500,
                 saw=f"{step.heard}, to a search for `{one['sent']}`.",
                 wanted="It should find nothing, and say so with an empty list.",
-                why="A 500 tells an attacker that the text reached the database as SQL.",
+                why="A 500 tells an attacker where to dig.",
             )
             expect(
                 not set(seen["secrets"]) & got,
@@ -251,7 +251,7 @@ class CloseBoth(Exercise):
                 why="Whatever filters the value first is a list of the tricks that somebody knew.",
             )
 
-    @mistake(shows="plain", marks=("sql",))
+    @mistake(marks=("sql",))
     def placeholder_in_quotes(self, seen: Seen) -> bool:
         """The placeholder stands inside apostrophes, and there it is text like any other: the
         database waits for no value and is handed one. Take the apostrophes away, and join the
@@ -262,7 +262,7 @@ class CloseBoth(Exercise):
             for step in (seen.step("plain"), seen.step("welcome"))
         )
 
-    @mistake(shows="plain")
+    @mistake()
     def question_mark(self, seen: Seen) -> bool:
         """`text()` knows its parameters by name: write `:q` where the value belongs, and hand over
         `{"q": q}`. SQLAlchemy turns the name into the `?` that you saw on timelines."""
@@ -270,14 +270,14 @@ class CloseBoth(Exercise):
         messages = [seen.step(name).error_message for name in ("plain", "welcome")]
         return any(one in message for message in messages for one in said)
 
-    @mistake(shows="plain")
+    @mistake()
     def values_left_at_home(self, seen: Seen) -> bool:
         """The statement has a place for a value, and nobody hands one over: `execute` takes the
         values as its second argument, `session.execute(wanted, {"q": q})`."""
         messages = [seen.step(name).error_message for name in ("plain", "welcome")]
         return any("A value is required for bind parameter" in one for one in messages)
 
-    @mistake(shows="plain", marks=("sql",))
+    @mistake(marks=("sql",))
     def whole_objects(self, seen: Seen) -> bool:
         """The statement is safe, and asks for too much: `select(Book)` gives whole objects, which
         are no JSON, and `cost` is among them. Select the columns that the client is to see."""
@@ -615,7 +615,7 @@ class TwoColumns(Exercise):
         gets it. A list of what is forbidden is never complete. List what is allowed."""
         return _changed(seen, "id")
 
-    @mistake(shows="honest")
+    @mistake()
     def schema_is_no_dict(self, seen: Seen) -> bool:
         """The parameter is a schema now, and the code below still takes it for a dictionary:
         `model_dump()` makes one of it. `exclude_unset=True` leaves out what was not sent."""
@@ -626,7 +626,7 @@ class TwoColumns(Exercise):
     @mistake(shows="greedy_sign_up", marks=("sql INSERT",))
     def only_one_of_two(self, seen: Seen) -> bool:
         """Changing is closed; signing up is not: whoever sends `is_staff` along begins as staff.
-        The second endpoint needs a schema of its own."""
+        Signing up needs a schema, too, with the two fields and no others."""
         return any(one["is_staff"] or one["credit"] for one in seen["greedy_signed_up"])
 
     @mistake(shows="greedy_sign_up", marks=("sql INSERT",))
@@ -651,7 +651,7 @@ class TwoColumns(Exercise):
         alone gives it none."""
         return seen.step("honest").status == 422 or seen.step("honest").error == "KeyError"
 
-    @mistake(shows="greedy_sign_up")
+    @mistake()
     def crashes_instead(self, seen: Seen) -> bool:
         """Something that is no column ends in a 500. Safe by luck, and somebody is woken for it.
         With a schema, FastAPI drops it, or refuses it with 422."""
