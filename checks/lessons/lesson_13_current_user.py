@@ -205,6 +205,12 @@ class IssueAToken(Exercise):
         `"exp": datetime.now(UTC) + LIFETIME`."""
         return seen["right_token"]["signed"] and "exp" not in _claims(seen)
 
+    @mistake(shows="right")
+    def a_duration(self, seen: Seen) -> bool:
+        """`exp` was given a length of time. It is the **moment** when the token ends: now, and that
+        much. `datetime.now(UTC) + LIFETIME`."""
+        return "timedelta is not JSON" in seen.step("right").error_message
+
     @mistake()
     def another_time(self, seen: Seen) -> bool:
         """The token does not expire in a quarter of an hour. `exp` is a point in time, in seconds
@@ -315,6 +321,12 @@ class TheCurrentUser(Exercise):
             saw=f"{step.heard}, without a token.",
             wanted="It should be a 401 with `WWW-Authenticate`.",
         )
+
+    @mistake(marks=("error",))
+    def returned_the_refusal(self, seen: Seen) -> bool:
+        """`unauthorized()` was returned, not raised: so the exception **is** the current user, and
+        the endpoint goes on with it. `raise` it."""
+        return _returned(seen, *_FORGERIES, "closed", "gone")
 
     @mistake(shows="forged")
     def took_any_signature(self, seen: Seen) -> bool:
@@ -434,7 +446,7 @@ class TheRejectedTokens(Exercise):
 
     @requirement(2)
     def the_log(self, seen: Seen) -> None:
-        """The log says that a token was refused, and no token stands in it, whole or in part."""
+        """The log says that a token was refused, and neither a token nor its signature is in it."""
         expect(
             not seen["logged"],
             saw=f"{_TOKENS.get((seen['logged'] or [''])[0], 'A good token')} was logged, so that "
@@ -449,6 +461,12 @@ class TheRejectedTokens(Exercise):
             wanted="The log should say that a token was refused, and why; not which.",
             why="Whoever tries keys, or a stolen token, is otherwise seen by nobody.",
         )
+
+    @mistake(marks=("error",))
+    def returned_the_refusal(self, seen: Seen) -> bool:
+        """`unauthorized()` was returned, not raised: so the exception **is** the current user, and
+        the endpoint goes on with it. `raise` it."""
+        return _returned(seen, *_FORGERIES, *_NOBODIES)
 
     @mistake(shows="none")
     def took_it_unsigned(self, seen: Seen) -> bool:
@@ -685,6 +703,12 @@ class Revoke(Exercise):
             wanted="There should be its fingerprint.",
             why="Whoever gets a copy of the table is then everybody who is logged in.",
         )
+
+    @mistake(marks=("error",))
+    def returned_the_refusal(self, seen: Seen) -> bool:
+        """`unauthorized()` was returned, not raised, so the refusal is no refusal. `raise` it, and
+        outside of the transaction."""
+        return _returned(seen, "reused", *_NOT_REFRESHED)
 
     @mistake(shows="refreshed", marks=("commit",))
     def never_committed(self, seen: Seen) -> bool:
@@ -1039,10 +1063,14 @@ def _hear_the_same(seen: Seen, names: tuple[str, ...]) -> None:
         expect(
             _answer(step) == _answer(first),
             saw=f"{_TOKENS['garbage']} heard {first.status} `{_shortened(first.body)}`, and "
-            f"{_TOKENS[name]} {step.status} `{_shortened(step.body)}`.",
+            f"{_TOKENS[name].replace('A', 'a', 1)} {step.status} `{_shortened(step.body)}`.",
             wanted="They should hear the same, headers and all.",
             why="Whoever can tell them apart knows how far they came.",
         )
+
+
+def _returned(seen: Seen, *names: str) -> bool:
+    return any(seen.step(name).returned_the_exception for name in names)
 
 
 def _got_in(seen: Seen, *names: str) -> bool:
