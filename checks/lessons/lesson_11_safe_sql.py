@@ -27,7 +27,7 @@ class Exploit(Exercise):
         "SELECT, what makes a comment of the rest?",
         "The table of contents told you the columns of `staff`. The search has three columns, so "
         "your SELECT needs three as well.",
-        "zzzz' UNION SELECT id, name, password FROM staff --",
+        "`zzzz' UNION SELECT id, name, password FROM staff --`",
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:

@@ -45,10 +45,10 @@ class IssueAToken(Exercise):
     hints = (
         "Three claims will do. Two of them are in the example at the top of the lesson as they "
         "have to be; the third must be counted from now.",
-        'The claims are {"sub": str(user_id), "aud": "access", "exp": ...}, and a time with a time '
-        "zone is `datetime.now(UTC)`.",
-        "user_id = authenticate(session, form.username, form.password); if it is None, raise "
-        'HTTPException(401, "...", {"WWW-Authenticate": "Bearer"})',
+        'The claims are `{"sub": str(user_id), "aud": "access", "exp": ...}`, and a time with a '
+        "time zone is `datetime.now(UTC)`.",
+        "`user_id = authenticate(session, form.username, form.password)`; if it is None, "
+        '`raise HTTPException(401, "...", {"WWW-Authenticate": "Bearer"})`.',
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
@@ -264,12 +264,12 @@ class TheCurrentUser(Exercise):
     hints = (
         "Two halves: what the token says, and what the database says of that. Each has its own way "
         "of saying no, and both come to `unauthorized()`.",
-        'jwt.decode(token, KEY, algorithms=["HS256"], audience="access", options={"require": '
-        '["exp", "sub"]}) in a `try`; `jwt.InvalidTokenError` is what all its refusals have in '
+        '`jwt.decode(token, KEY, algorithms=["HS256"], audience="access", options={"require": '
+        '["exp", "sub"]})` in a `try`; `jwt.InvalidTokenError` is what all its refusals have in '
         "common.",
-        "row = session.execute(select(User.id, User.username, User.display_name).where(User.id == "
-        'int(claims["sub"]), User.is_active)).one_or_none(); None is a refusal, else '
-        "CurrentUser(*row)",
+        "`row = session.execute(select(User.id, User.username, User.display_name).where(User.id == "
+        'int(claims["sub"]), User.is_active)).one_or_none()`; None is a refusal, else '
+        "`CurrentUser(*row)`.",
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
@@ -409,9 +409,9 @@ class TheRejectedTokens(Exercise):
         "does its sender learn?",
         "One `jwt.decode`, with constants only, in the `try`; what else can go wrong with a token, "
         "such as `int(...)`, in there too; one `unauthorized()` for all.",
-        'algorithms=["HS256"], audience="access", options={"require": ["exp", "sub"]}; except '
-        "(jwt.InvalidTokenError, ValueError) as error: log type(error).__name__; and return a "
-        "CurrentUser of a row that was asked for with User.is_active.",
+        '`algorithms=["HS256"], audience="access", options={"require": ["exp", "sub"]}`; '
+        "`except (jwt.InvalidTokenError, ValueError) as error`: log `type(error).__name__`; and "
+        "return a `CurrentUser` of a row that was asked for with `User.is_active`.",
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
@@ -578,9 +578,9 @@ class Revoke(Exercise):
         "A function with its own `with SessionLocal.begin()` that gives Tokens or None; the "
         "endpoint raises where it is None. In it: mark the token with an UPDATE that has "
         "`is_used.is_(False)` in its WHERE, and look at the `rowcount`.",
-        "rowcount 0 of a token that exists: update(Login).where(Login.id == login_id)"
-        ".values(expires_at=now()), and return None. rowcount 1: join Login and User, with "
-        "Login.expires_at > now() and User.is_active, and issue_tokens for the same login.",
+        "A `rowcount` of 0, of a token that exists: `update(Login).where(Login.id == login_id)"
+        ".values(expires_at=now())`, and return None. Of 1: join Login and User, with "
+        "`Login.expires_at > now()` and `User.is_active`, and `issue_tokens` for the same login.",
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
