@@ -186,7 +186,7 @@ with trace(leaky, engine) as seen:
 seen
 
 # %% [markdown]
-# Read the statement on the timeline. The password is in it, behind the `--`, where nobody looks.
+# Read the statement on the timeline. The password is in it, behind the `--`: a comment, at which nobody looks.
 #
 # ## Another table
 #
@@ -255,8 +255,8 @@ if server := start_postgresql():
         print("books left:", connection.scalar(text("SELECT count(*) FROM book")))
 
 # %% [markdown]
-# The search found nothing, and then there was nothing to find. **One** bound value would have saved the books, even one
-# that has nothing to do with the attack:
+# One search, and the shelf is empty. **One** bound value would have saved the books, even one that has nothing to do
+# with the attack:
 
 # %% tags=["recorded"]
 if server:
