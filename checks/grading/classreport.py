@@ -278,7 +278,7 @@ def _verdicts(seen: _Class) -> str:
             charts.Row(
                 _title(number),
                 f"{_share(counted[Status.PASSED], total)} passed",
-                {status.value: 100 * count / total for status, count in counted.items()},
+                {status.value: _percent(count, total) for status, count in counted.items()},
             )
         )
     said = "; ".join(f"{row.label}: {row.said}" for row in rows)
@@ -435,7 +435,7 @@ def _passes(lesson: _Lesson) -> str:
             charts.Row(
                 page.clean(one.title, 60),
                 f"{_share(one.statuses[Status.PASSED], total)} passed",
-                {status.value: count / total * 100 for status, count in one.statuses.items()},
+                {status.value: _percent(count, total) for status, count in one.statuses.items()},
             )
         )
     said = "; ".join(f"{row.label}: {row.said}" for row in rows)
@@ -666,6 +666,10 @@ def _exercise_title(exercise: str) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{part / whole:.0%}" if whole else "–"
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 1)
 
 
 def _seconds(seconds: float) -> str:

@@ -245,7 +245,7 @@ def _keep(book: Gradebook, options: Options, tally: Tally, graded: Graded) -> No
 
 # -- judging again --------------------------------------------------------------------------------
 def _rejudge(book: Gradebook, options: Options, progress: Progress) -> Tally:
-    tally = Tally(total=sum(1 for _ in book.each()))
+    tally = Tally(total=sum(1 for _ in _stored(book, options)), notices=_notices(options.place))
     for graded in _stored(book, options):
         lesson = course.lesson(graded.lesson)
         report = assess.again(lesson, graded.report)
@@ -267,6 +267,14 @@ def _rejudge(book: Gradebook, options: Options, progress: Progress) -> Tally:
             "There is no evidence to judge again: grade once without --rejudge, into this --out."
         )
     return tally
+
+
+def _notices(place: Path) -> tuple[str, ...]:
+    """What lay among the submissions, where they are still there: the record has only grades."""
+    try:
+        return collect(place).notices
+    except CourseError:
+        return ()
 
 
 def _stored(book: Gradebook, options: Options) -> Iterator[Graded]:

@@ -118,6 +118,13 @@ def test_it_counts(tmp_path: Path) -> None:
     assert (times["<2"], times["<5"], times["60+"]) == (["1"], ["2"], ["1"])
 
 
+def test_shares_have_one_decimal_at_most(tmp_path: Path) -> None:
+    others = [graded(verdict(), second(Status.FAILED), learner=name) for name in ("Ben", "Cyn")]
+    made = report(passed("Ann"), *others, out=tmp_path)
+    shares = table(made, "Verdicts of each exercise, in %")
+    assert shares["The opening hours"] == ["33.3", "66.7"]
+
+
 def test_an_answer_that_waits_for_an_earlier_exercise_is_an_attempt(tmp_path: Path) -> None:
     waits = second(
         Status.NOT_RUN, evidence=Observation(exercise=SECOND, attempt=Attempt(source="x = 1"))

@@ -158,7 +158,8 @@ def test_evidence_is_judged_again_when_a_check_has_changed(
     monkeypatch.setattr(card, "mistakes", classmethod(lambda cls: []))
     monkeypatch.setattr(grade, "checks_digest", lambda number: "another")
     assert run(handed_in, tmp_path, nothing_runs, only="Ben").stale == 1
-    assert run(handed_in, tmp_path, nothing_runs, rejudge=True).done == 1
+    tally = run(handed_in, tmp_path, nothing_runs, rejudge=True)
+    assert (tally.done, tally.total) == (1, 1) and "notes.txt" in tally.notices[0]
     after = graded(tmp_path)["Ben"]
     assert after.report.exercises[0].mistake is None and after.checks == "another"
     assert after.report.exercises[0].evidence == before.evidence
