@@ -49,8 +49,9 @@ def status_style(status: Status) -> tuple[str, str]:
 
 
 def _points(verdict: Verdict) -> str:
+    """What was earned; nothing where there is nothing to earn, as in a project."""
     if not verdict.max_points:
-        return "for no points"
+        return ""
     return f"{verdict.points:g} of {verdict.max_points:g} points"
 
 
@@ -91,7 +92,8 @@ def card_text(verdict: Verdict, next_step: str = "", width: int = _WIDTH) -> str
         width: Where lines break, in characters.
     """
     sign, _, _ = _LOOKS[verdict.status]
-    lines = [f"{sign} {verdict.status.words}: {verdict.title} ({_points(verdict)})"]
+    points = f" ({told})" if (told := _points(verdict)) else ""
+    lines = [f"{sign} {verdict.status.words}: {verdict.title}{points}"]
     if verdict.status is Status.FAILED and verdict.statement:
         lines += _filled(verdict.statement, width=width)
     lines += _filled(verdict.message, width=width)

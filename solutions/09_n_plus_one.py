@@ -343,7 +343,8 @@ recorded(app_with(selectinload(Author.books)))
 
 # %% [markdown]
 # Two. The authors, and then **all** their books at once, `WHERE book.author_id IN (...)`. The session hands each book
-# to its author. Nothing is sent twice and nothing is carried twice.
+# to its author. Nothing is sent twice and nothing is carried twice. (The rollback is no accident: this session only
+# reads, and closing it ends the transaction.)
 #
 # ## `joinedload`: all in one
 
@@ -1112,8 +1113,8 @@ print("app.openapi():", list(staffed.openapi()["paths"]))
 
 # %% [markdown]
 # One. What came in by a router is folded up inside `app.routes` on this FastAPI, and a guard that walks them passes
-# over most of your app without a word. The app's own description has them all: a dictionary of paths, each with its
-# operations, `{"/books": {"get": ...}, ...}`.
+# over most of your app without a word. The app's own description has them all, but for those that were hidden with
+# `include_in_schema=False`: a dictionary of paths, each with its operations, `{"/books": {"get": ...}, ...}`.
 
 # %% [markdown]
 # ## Exercise 9.4: the guard

@@ -33,8 +33,8 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import CheckConstraint, ForeignKey, MetaData, create_engine, delete, event
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import CheckConstraint, ForeignKey, MetaData, NullPool, create_engine, delete
+from sqlalchemy import event, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column
@@ -105,7 +105,10 @@ class Order(Base):
 database = Path(tempfile.mkdtemp()) / "paper_moth.db"
 
 engine = create_engine(f"sqlite:///{database}")
-async_engine = create_async_engine(f"sqlite+aiosqlite:///{database}")
+async_engine = create_async_engine(
+    f"sqlite+aiosqlite:///{database}",
+    poolclass=NullPool,  # a connection belongs to one event loop; each `ask` has its own
+)
 
 
 @event.listens_for(engine, "connect")

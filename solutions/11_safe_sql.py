@@ -17,13 +17,12 @@
 # here would leak there.) `cost` is what Dog-Eared paid for a book, which is nobody's business.
 
 # %% tags=["setup"]
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
-from pydantic import BaseModel, ConfigDict
+from pydantic import MISSING, BaseModel, ConfigDict
 from sqlalchemy import MetaData, StaticPool, create_engine, delete, select, text
 from sqlalchemy.exc import ArgumentError, CompileError, DBAPIError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
@@ -187,7 +186,7 @@ with trace(leaky, engine) as seen:
 seen
 
 # %% [markdown]
-# Read the statement on the timeline. The password is in it, behind the `--`, where nobody looks.
+# Read the statement on the timeline. The password is in it, behind the `--`: a comment, at which nobody looks.
 #
 # ## Another table
 #
@@ -219,9 +218,10 @@ attack = "zzzz' UNION SELECT id, name, password FROM staff --"
 check("11.exploit")
 
 # %% [markdown]
-# It took one line and no tools, and the log says 200. Injection has stood among the first five of
-# [OWASP's ten](https://owasp.org/www-project-top-ten/) for as long as that list has existed, and it is the easiest of
-# the ten to close.
+# It took one line and no tools, and the log says 200. Injection has been in
+# [OWASP's ten](https://owasp.org/www-project-top-ten/) since the first edition, of 2003; the
+# [one of 2025](https://owasp.org/Top10/2025/A05_2025-Injection/) counts more than 14,000 published holes of the SQL
+# kind. Few things on that list are so easy to close.
 #
 # ## On a server it gets worse
 #
@@ -235,8 +235,8 @@ except DBAPIError as error:
     print(f"{type(error).__name__}: {error.orig}")
 
 # %% [markdown]
-# SQLite's driver takes one statement at a time, and that is SQLite's merit, not yours. PostgreSQL, asked without
-# parameters, runs as many as you hand it.
+# Python's `sqlite3` takes one statement at a time. That is its merit, not yours. PostgreSQL, asked through `psycopg`
+# and without parameters, runs as many as it is handed.
 #
 # **Predict.** What is left of the table after this search?
 
@@ -253,7 +253,23 @@ if server := start_postgresql():
         connection.execute(text(f"SELECT id, title, price FROM book WHERE title LIKE '%{q}%'"))
     with postgresql.connect() as connection:
         print("books left:", connection.scalar(text("SELECT count(*) FROM book")))
-    server.stop()
+
+# %% [markdown]
+# One search, and the shelf is empty. **One** bound value would have saved the books, even one that has nothing to do
+# with the attack:
+
+# %% tags=["recorded"]
+if server:
+    try:
+        with postgresql.begin() as connection:
+            connection.execute(text("SELECT :n; DELETE FROM book"), {"n": 1})
+    except DBAPIError as error:
+        print(f"{type(error).__name__}: {error.orig}")
+
+# %% [markdown]
+# A statement with parameters is *prepared*, and the server prepares one at a time. (asyncpg
+# [prepares them all](https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#asyncpg-prepared-statement-cache), and
+# so refuses always.) That is still luck. Now for the cure.
 
 # %% [markdown]
 # # 2. Values travel beside the statement
@@ -294,9 +310,15 @@ seen
 print(select(Book.id, Book.title).where(Book.title == "' OR 1=1 --"))
 
 # %% [markdown]
+# A list binds as well: `Book.id.in_(ids)`. In a `text()` it needs
+# [`bindparam("ids", expanding=True)`](https://docs.sqlalchemy.org/en/21/core/sqlelement.html#sqlalchemy.sql.expression.bindparam),
+# and is the place where people go back to pasting.
+#
 # ## Half-cures
 #
-# Each of these was written by somebody who knew about injection. **Predict** which of them hold.
+# Each of these was written by somebody who knew about injection.
+#
+# **Predict.** Which of them hold?
 
 
 # %%
@@ -339,9 +361,10 @@ for name, statement, value in (
     print(f"{name:21} {rows(statement.format(value))}")
 
 # %% [markdown]
-# Doubling holds where there are quotes around the value, on this database, if nobody ever forgets it. Where there are
-# none it does nothing. Taking words away fails on small letters, and `-;-` *becomes* `--` by losing its middle. A
-# backslash is no escape in standard SQL. And the last one was not even an attack: `text()` takes `:a` for a parameter.
+# Doubling holds where there are quotes around the value, on this database, if nobody ever forgets it. Around a number
+# there are none, and it does nothing. (Declared as an `int`, FastAPI would have refused that one; the next is a `str`.)
+# Taking words away fails on small letters, and `-;-` *becomes* `--` by losing its middle. A backslash is no escape in
+# standard SQL. And the last one was not even an attack: `text()` takes `:a` for a parameter.
 #
 # A cure that needs you to think of every trick is a list of the tricks that you know. Binding needs no list.
 #
@@ -361,9 +384,10 @@ for clause in (
 
 # %% [markdown]
 # *Explicitly declared as text* means: sign here that this is a program and not a value. So every `text(f"...")` in a
-# code base is a finding, and `grep -rn 'text(f' app/` finds it. The same goes for `literal_column`, and for `+` and
-# `%` in front of an `execute`. (Ruff's rule
-# [S608](https://docs.astral.sh/ruff/rules/hardcoded-sql-expression/) looks for them.)
+# code base is a finding, and so is every `literal_column(f"...")`. `grep -rn 'text(f' app/` finds them, but not the
+# search that you attacked: it had pasted one line earlier. Ruff's rule
+# [S608](https://docs.astral.sh/ruff/rules/hardcoded-sql-expression/) finds that one too, be it pasted with `f`, `+`, `%`
+# or `format`. It knows a statement by its first word, though, and what is coming in part 3 does not have one.
 #
 # ## LIKE has an alphabet of its own
 #
@@ -470,7 +494,8 @@ print(client.get("/books", params={"sort": "price DESC"}).json())
 #
 # ## The order of the books
 #
-# Ask a question, and have the books stand one way for *yes* and the other way for *no*:
+# Ask a question, and have the books stand one way for *yes* and the other way for *no*. (*Emma* has the id 1. `GLOB` is
+# SQLite's LIKE for people who mind about capitals; its `*` stands for anything.)
 
 
 # %%
@@ -507,7 +532,9 @@ print(f"{found!r} after {asked} lists of books")
 #
 # ## `getattr` is not a list
 #
-# The next idea: let Python look the column up. **Predict** the three status codes.
+# The next idea: let Python look the column up.
+#
+# **Predict.** Three status codes.
 
 # %%
 looked_up = FastAPI()
@@ -526,7 +553,8 @@ for sort in ("price", "metadata", "cost"):
 
 # %% [markdown]
 # No SQL gets in, which is a great deal. But `metadata` is an attribute too, and a 500. And `cost` sorts the catalogue
-# by what Dog-Eared paid: competitors will like that. On a `User` it would be `password_hash`.
+# by what Dog-Eared paid: competitors will like that. On a `User` it would be `hashed_password`, and you have just seen
+# what an order gives away.
 #
 # The cure is a list of what you *do* offer. In FastAPI a `Literal` or an enum does the refusing, and a dictionary the
 # translating:
@@ -537,8 +565,9 @@ for sort in ("price", "metadata", "cost"):
 #
 # ## Equal is not equal enough
 #
-# One more thing before you write it. *Emma* and *The Handmaid's Tale* both cost 9. **Predict** which comes first, going
-# up and going down.
+# One more thing before you write it. *Emma* and *The Handmaid's Tale* both cost 9.
+#
+# **Predict.** Which comes first, going up and going down?
 
 # %%
 with SessionLocal() as session:
@@ -596,7 +625,7 @@ check("11.allow_list")
 # %% [markdown]
 # # 4. Columns that nobody opened
 #
-# No SQL in this part. Every value is bound, and the attacker still becomes a member of staff.
+# No SQL gets in any more. Every value is bound, and the attacker still becomes a member of staff.
 
 # %%
 open_house = FastAPI()
@@ -614,7 +643,9 @@ def change_anything(customer_id: int, changes: dict[str, Any]) -> dict[str, Any]
 
 
 # %% [markdown]
-# Generic, short, and a joy to extend: a new column works on the day it is added. **Predict** what Eve may change.
+# Generic, short, and a joy to extend: a new column works on the day it is added.
+#
+# **Predict.** What may Eve change?
 
 # %%
 restock()
@@ -636,13 +667,14 @@ seen
 # ```
 #
 # It must be remembered with every new column, and it forgot `id`. Turn it round. **What may be changed is a schema**,
-# and FastAPI drops, or with `extra="forbid"` refuses, whatever is not in it:
+# and FastAPI drops, or with `extra="forbid"` refuses, whatever is not in it. (`MISSING` is lesson 02's: may be left out,
+# may not be `null`.)
 
 
 # %%
 class CustomerChanges(BaseModel):
-    name: str = ""
-    email: str = ""
+    name: str | MISSING = MISSING
+    email: str | MISSING = MISSING
 
 
 class StrictChanges(CustomerChanges):
@@ -681,8 +713,8 @@ class NewCustomer(BaseModel):
 
 
 class Changes(BaseModel):
-    name: str | None = None
-    email: str | None = None
+    name: str | MISSING = MISSING
+    email: str | MISSING = MISSING
 
 
 # END SOLUTION
@@ -730,8 +762,9 @@ check("11.two_columns")
 # %% [markdown]
 # # 5. Errors that tell too much
 #
-# In part 1 you knew that the search has three columns, because I told you. An attacker asks. **Predict** what this
-# friendly handler says about a name that is taken.
+# In part 1 you knew that the search has three columns, because I told you. An attacker asks.
+#
+# **Predict.** What does this friendly handler say about a name that is taken?
 
 # %%
 talkative = FastAPI()
@@ -756,8 +789,8 @@ print(client.post("/staff", json={"name": "ada", "password": "opensesame"}).json
 # The table, its columns, the database, and the password that was just sent: to the client, and into every log on the
 # way. SQLAlchemy's message is written for *you*.
 #
-# Two changes. The client gets a sentence and a number, under which you find the rest in your log. And the engine is
-# told not to put parameters into messages: logs are read by more people than databases are.
+# So the client gets a sentence and a reference, under which you find the rest in your log. And what is the rest? Logs
+# are read by more people than databases are, so no values. `hide_parameters` keeps them out of SQLAlchemy's messages:
 
 # %%
 import hashlib
@@ -779,8 +812,9 @@ discreet = FastAPI()
 
 @discreet.exception_handler(DBAPIError)
 def say_little(request: Request, error: DBAPIError) -> JSONResponse:
-    reference = hashlib.sha256(str(error).encode()).hexdigest()[:8]
-    log.append(f"{reference} {request.method} {request.url.path} {error}")
+    what = f"{type(error.orig).__name__}: {error.statement}"
+    reference = hashlib.sha256(what.encode()).hexdigest()[:8]
+    log.append(f"{reference} {request.method} {request.url.path} {what}")
     return JSONResponse({"detail": f"That did not work. Tell us: {reference}"}, status_code=500)
 
 
@@ -792,15 +826,39 @@ def hire_quietly(new: Credentials) -> None:
 
 # %%
 client = TestClient(discreet, raise_server_exceptions=False)
-for _ in range(2):
+for _ in range(3):
     answer = client.post("/staff", json={"name": "ada", "password": "opensesame"})
 
 print("the client hears:", answer.json())
-print("the log says:    ", log[-1])
+print("the log says:", *log, sep="\n  ")
 
 # %% [markdown]
-# The number is a hash of what went wrong, so that the same failure has the same number however often it happens. A
-# name that is taken is no 500 at all, of course: catch *that* IntegrityError where it happens and answer 409, as in
+# The kind of error, and the statement. Nobody's password is in a statement whose values travel beside it: binding pays
+# a second time here. And since the reference is a hash of the two, the same failure has the same one however often it
+# happens.
+#
+# Why not the whole message, now that its parameters are hidden? PostgreSQL is asked to keep a member of staff who has
+# no name.
+#
+# **Predict.** Is the password in the message?
+
+# %% tags=["recorded"]
+if server:
+    hiding = create_engine(server.url, hide_parameters=True)
+    new = {"name": None, "password": "opensesame"}
+    try:
+        with hiding.begin() as connection:
+            connection.execute(text("CREATE TABLE staff (name text NOT NULL, password text)"))
+            connection.execute(text("INSERT INTO staff VALUES (:name, :password)"), new)
+    except DBAPIError as error:
+        print(error)
+    server.stop()
+
+# %% [markdown]
+# *SQL parameters hidden*, says SQLAlchemy, and two lines above it the server has quoted the row. Through `psycopg` a
+# message of PostgreSQL's, and so every traceback that ends in one, is as secret as the table.
+#
+# A name that is taken is no 500 at all, of course: catch *that* IntegrityError where it happens and answer 409, as in
 # lesson 01. The handler is for what you did not foresee.
 #
 # Two doors that stand open by themselves:
@@ -819,7 +877,6 @@ print("the log says:    ", log[-1])
 import hashlib
 import logging
 from enum import StrEnum
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -833,7 +890,7 @@ quiet_engine = create_engine(
     "sqlite://",
     connect_args={"check_same_thread": False},
     poolclass=StaticPool,
-    hide_parameters=True,  # no values in messages, hence none in logs
+    hide_parameters=True,  # none in SQLAlchemy's messages, nor in what `echo=True` prints
 )
 QuietSession = sessionmaker(quiet_engine)
 
@@ -878,8 +935,9 @@ def find_books(q: str = "", sort: Sort = Sort.TITLE) -> list[BookOut]:
 
 @api.exception_handler(DBAPIError)
 def unforeseen(request: Request, error: DBAPIError) -> JSONResponse:
-    reference = hashlib.sha256(str(error).encode()).hexdigest()[:8]
-    logger.error("%s %s %s", reference, request.url.path, error, exc_info=error)
+    what = f"{type(error.orig).__name__}: {error.statement}"  # no message: it may quote the row
+    reference = hashlib.sha256(what.encode()).hexdigest()[:8]
+    logger.error("%s %s %s", reference, request.url.path, what)
     return JSONResponse({"detail": f"That did not work. Tell us: {reference}"}, status_code=500)
 
 
@@ -902,7 +960,7 @@ for params in ({"q": "%"}, {"sort": "-price"}, {"sort": "cost"}, {"q": "' OR 1=1
 # - Names cannot be bound. Offer a list and look up in it; `getattr` is not a list.
 # - `LIKE` with a value from outside: `autoescape=True`.
 # - What a client may write is a schema of its own, with those fields and no others.
-# - Clients hear a sentence and a number. The statement goes to the log, and its values to neither.
+# - Clients hear a sentence and a reference. The log gets the kind of error and the statement. Values go to neither.
 #
 # ## Messages met
 #
@@ -913,13 +971,13 @@ for params in ({"q": "%"}, {"sort": "-price"}, {"sort": "cost"}, {"q": "' OR 1=1
 # | `CompileError: Can't resolve label reference for ORDER BY` | an order that SQLAlchemy does not know as a column; look it up in a list |
 # | `StatementError: A value is required for bind parameter 'a'` | `text()` took a colon in pasted text for a parameter |
 # | `ProgrammingError: You can only execute one statement at a time.` | SQLite refuses a second statement behind a `;`; others do not |
+# | `ProgrammingError: cannot insert multiple commands into a prepared statement` | PostgreSQL refuses it too, where the statement has parameters |
 #
 # ## In production
 #
-# - The database's user that the app connects as owns no tables and cannot `DROP`; migrations run as another (lesson 08).
-#   A search that may only read is better done by one that may only read.
-# - On PostgreSQL, `session.execute(text(...))` without parameters runs several statements at once. With parameters the
-#   server refuses.
+# - The database's user that the app connects as owns no tables and cannot `DROP`; migrations run as another. A service
+#   that only reads connects as one who may only read. What got in then finds less to do.
+# - PostgreSQL's LIKE minds case, SQLite's does not. `icontains` finds *Emma* for `emma` on both.
 # - Attack yourself in the test suite: one test that sends an apostrophe, a `%` and an unknown field to every endpoint.
 # - A length limit (`Query(max_length=100)`) does not stop an injection, and stops much else.
 #

@@ -312,6 +312,14 @@ return gauge
     ),
     wrong(
         "06.gauge",
+        "asks the pool at each event",
+        _counting()
+        .replace("gauge.now += 1", "gauge.now = engine.pool.checkedout()")
+        .replace("gauge.now -= 1", "gauge.now = engine.pool.checkedout()"),
+        "asked_the_pool_too_early",
+    ),
+    wrong(
+        "06.gauge",
         "counts all that were ever lent",
         _counting().replace("gauge.most = max(gauge.most, gauge.now)", "gauge.most += 1"),
         "most_is_a_total",
@@ -418,6 +426,33 @@ def show_book(book_id: int, session: SessionDep):
         "mends the book only",
         _leak(confirm=_CONFIRM_WITH_THEIRS, place=_PLACE_HANDING_ON),
         "used_after_it_was_closed",
+    ),
+    wrong(
+        "06.leak",
+        "the task takes the dependency's first",
+        _leak(
+            confirm="""\
+def confirm(order_id):
+    session = next(get_session())
+    order = session.get_one(Order, order_id)
+    mails.append(f"Order {order.id}: {order.copies} copies")
+
+"""
+        ),
+        "dropped_its_generator",
+    ),
+    wrong(
+        "06.leak",
+        "the task asks for a dependency",
+        _leak(
+            confirm="""\
+def confirm(order_id: int, session: SessionDep):
+    order = session.get_one(Order, order_id)
+    mails.append(f"Order {order.id}: {order.copies} copies")
+
+"""
+        ),
+        "a_dependency_in_a_task",
     ),
     wrong(
         "06.leak",
@@ -695,6 +730,23 @@ with SessionLocal() as session:
 """
         ),
         "took_it_again",
+    ),
+    wrong(
+        "06.let_go",
+        "changes the book that was read",
+        _order(
+            _READ
+            + _ASK
+            + """\
+with SessionLocal.begin() as session:
+    book.copies -= new.copies
+    order = Order(**new.model_dump(), total=total)
+    session.add(order)
+    session.flush()
+    return {"id": order.id, "total": total}
+"""
+        ),
+        "changed_what_nobody_keeps",
     ),
     wrong(
         "06.let_go",

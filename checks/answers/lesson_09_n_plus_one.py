@@ -380,6 +380,42 @@ finally:
         ),
         "one_list_for_all",
     ),
+    wrong(
+        "09.counter",
+        "one list and one listener at the top",
+        "SENT = []\n\ndef listener(conn, cursor, statement, parameters, context, executemany):\n"
+        "    SENT.append(statement)\n\n"
+        + _counter(
+            """
+SENT.clear()
+event.listen(engine, "before_cursor_execute", listener)
+try:
+    yield SENT
+finally:
+    event.remove(engine, "before_cursor_execute", listener)
+"""
+        ),
+        "one_list_for_all",
+    ),
+    wrong(
+        "09.counter",
+        "a listener that takes the statement only",
+        _counter(
+            """
+sent = []
+
+def listener(statement):
+    sent.append(statement)
+
+event.listen(engine, "before_cursor_execute", listener)
+try:
+    yield sent
+finally:
+    event.remove(engine, "before_cursor_execute", listener)
+"""
+        ),
+        "other_arguments",
+    ),
     # -- 09.budgets -------------------------------------------------------------------------------
     right("09.budgets", "selectin everywhere, joins for the numbers", _budgets()),
     right(
@@ -574,6 +610,88 @@ return [
     ),
     wrong(
         "09.budgets",
+        "three statements, put together in Python",
+        _budgets(
+            sales="""
+books = dict(
+    session.execute(select(Book.author_id, func.count()).group_by(Book.author_id)).all()
+)
+copies = dict(
+    session.execute(
+        select(Book.author_id, func.sum(Sale.copies)).join(Sale.book).group_by(Book.author_id)
+    ).all()
+)
+return [
+    Sold(name=one.name, books=books.get(one.id, 0), copies=copies.get(one.id, 0))
+    for one in session.scalars(select(Author))
+]
+"""
+        ),
+        "in_several_statements",
+    ),
+    wrong(
+        "09.budgets",
+        "grouped by the book",
+        _budgets(sales=_SALES.replace("group_by(Author.id)", "group_by(Author.id, Book.id)")),
+        "groups_too_small",
+    ),
+    wrong(
+        "09.budgets",
+        "not grouped",
+        _budgets(sales=_SALES.replace("    .group_by(Author.id)\n", "")),
+        "one_group",
+    ),
+    wrong(
+        "09.budgets",
+        "nothing joined",
+        "import warnings\n\nfrom sqlalchemy.exc import SAWarning\n\n"
+        'warnings.simplefilter("ignore", SAWarning)\n'
+        + _budgets(
+            sales=_SALES.replace("    .outerjoin(Author.books)\n    .outerjoin(Book.sales)\n", "")
+        ),
+        "nothing_joins_them",
+    ),
+    wrong(
+        "09.budgets",
+        "sales counted for copies",
+        _budgets(sales=_SALES.replace("func.sum(Sale.copies)", "func.count(Sale.id)")),
+        "sales_for_copies",
+    ),
+    wrong(
+        "09.budgets",
+        "rows for the schema",
+        _budgets(
+            sales=_SALES.replace(
+                "[Sold(**row) for row in session.execute(query).mappings()]",
+                "session.execute(query).all()",
+            )
+            .replace('.label("books")', "")
+            .replace('.label("copies")', "")
+        ).replace('@app.get("/sales")', '@app.get("/sales", response_model=list[Sold])'),
+        "rows_as_they_come",
+    ),
+    wrong(
+        "09.budgets",
+        "one level too deep",
+        _budgets(
+            "return session.scalars(\n"
+            "    select(Author).options(selectinload(Author.books).selectinload(Book.tags))\n"
+            ").all()"
+        ),
+        "more_than_shown",
+    ),
+    wrong(
+        "09.budgets",
+        "two relationships in one option",
+        _budgets(
+            books="return session.scalars(\n"
+            "    select(Book).options(selectinload(Book.tags, Book.reviews))\n"
+            ").all()"
+        ),
+        "options_in_a_row",
+    ),
+    wrong(
+        "09.budgets",
         "inner joins",
         _budgets(sales=_sales(_COUNT, _SUM, joins=".join(Author.books).outerjoin(Book.sales)")),
         "left_out",
@@ -699,6 +817,40 @@ return session.scalars(page).unique().all()
 """
         ),
         "cut_short",
+    ),
+    wrong(
+        "09.hidden",
+        "options for the properties",
+        _page("selectinload(Book.byline)", "selectinload(Book.stars)", _TAGS),
+        "not_a_relationship",
+    ),
+    wrong(
+        "09.hidden",
+        "no offset",
+        _page(_AUTHOR, _REVIEWS, _TAGS).replace(".offset(offset)", ""),
+        "always_the_first_page",
+    ),
+    wrong(
+        "09.hidden",
+        "the average of an inner join",
+        _hidden(
+            f"""
+page = (
+    select(Book, func.avg(Review.stars))
+    .join(Book.reviews)
+    .options({_AUTHOR}, {_TAGS})
+    .group_by(Book.id)
+    .order_by(Book.id)
+    .limit(limit)
+    .offset(offset)
+)
+return [
+    {{"byline": book.byline, "stars": average, "tags": book.tags}}
+    for book, average in session.execute(page)
+]
+"""
+        ),
+        "lost_the_bare",
     ),
     wrong(
         "09.hidden",
@@ -869,6 +1021,39 @@ for path, operations in app.openapi()["paths"].items():
     ),
     wrong(
         "09.guard",
+        "one budget for all endpoints together",
+        _guard(
+            """
+fill(engine, 10)
+with budget(engine, most=4):
+    for path, operations in app.openapi()["paths"].items():
+        if "get" in operations and "{" not in path:
+            assert TestClient(app).get(path).status_code == 200
+"""
+        ),
+        "too_strict",
+    ),
+    wrong(
+        "09.guard",
+        "from none to ten",
+        _guard(
+            """
+for path, operations in app.openapi()["paths"].items():
+    if "get" in operations and "{" not in path:
+        counts = []
+        for more in (0, 10):
+            if more:
+                fill(engine, more)
+            with trace(engine) as seen:
+                assert TestClient(app).get(path).status_code == 200
+            counts.append(len(seen.statements))
+        assert counts[0] == counts[1]
+"""
+        ),
+        "grew_from_nothing",
+    ),
+    wrong(
+        "09.guard",
         "an empty shop",
         _guard(
             """
@@ -966,5 +1151,6 @@ for path, operations in app.openapi()["paths"].items():
         print(path, len(seen.statements))
 """
         ),
+        "raised_nothing",
     ),
 )

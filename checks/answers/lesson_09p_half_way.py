@@ -112,6 +112,19 @@ def look_up(member_id: int) -> dict[str, Any]:
     wrong("09p.members", "only a finally", _members(_FINALLY_DB), "answered_first"),
     wrong(
         "09p.members",
+        "a commit in the endpoint, within begin()",
+        _members(
+            """\
+def get_db() -> Iterator[Session]:
+    with SessionLocal.begin() as db:
+        yield db
+""",
+            end="db.commit()",
+        ),
+        "committed_within_begin",
+    ),
+    wrong(
+        "09p.members",
         "the safe block in the default scope",
         _members("""\
 def get_db() -> Iterator[Session]:

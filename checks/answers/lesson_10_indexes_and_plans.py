@@ -287,6 +287,21 @@ ANSWERS: tuple[Answer, ...] = (
     ),
     wrong(
         "10.right_order",
+        "a column where the name goes",
+        _order('Index("customer_id", "placed")', 'Index("status", "placed")'),
+        "a_column_for_a_name",
+    ),
+    wrong(
+        "10.right_order",
+        "two, and one of them on all three",
+        _order(
+            'Index("ix_one", "customer_id", "status", "placed")',
+            'Index("ix_two", "status", "placed")',
+        ),
+        "one_for_both",
+    ),
+    wrong(
+        "10.right_order",
         "the date first, since it is in both",
         _order(
             'Index("a", "placed", "customer_id")',

@@ -200,6 +200,42 @@ ANSWERS: tuple[Answer, ...] = (
     ),
     wrong(
         "11.exploit",
+        "a second statement",
+        'attack = "zzzz\'; SELECT id, name, password FROM staff --"',
+        "second_statement",
+    ),
+    wrong(
+        "11.exploit",
+        "a semicolon at the end, and no comment",
+        'attack = "zzzz\' UNION SELECT id, name, password FROM staff;"',
+        "the_rest_is_still_there",
+    ),
+    wrong("11.exploit", "an apostrophe alone", 'attack = "\'"', "the_rest_is_still_there"),
+    wrong(
+        "11.exploit",
+        "another database's comment",
+        'attack = "zzzz\' UNION SELECT id, name, password FROM staff #"',
+        "the_rest_is_still_there",
+    ),
+    wrong(
+        "11.exploit",
+        "a bracket that was never opened",
+        'attack = "zzzz\') UNION SELECT id, name, password FROM staff --"',
+        "not_yet_sql",
+    ),
+    wrong(
+        "11.exploit",
+        "a union without its SELECT",
+        'attack = "zzzz\' UNION id, name, password FROM staff --"',
+        "not_yet_sql",
+    ),
+    wrong(
+        "11.exploit",
+        "the people of the lesson, typed",
+        "attack = \"zzzz' UNION SELECT 1, 'ada', 'fallingleaf' --\"",
+    ),
+    wrong(
+        "11.exploit",
         "names alone",
         'attack = "zzzz\' UNION SELECT id, name, id FROM staff --"',
         "not_both_columns",
@@ -281,6 +317,69 @@ values = {"q": q}
     ),
     wrong(
         "11.close_both",
+        "one of two placeholders in quotes",
+        _both(
+            _SEARCH,
+            """
+wanted = text("SELECT id, name FROM staff WHERE name = :name AND password = ':password'")
+values = given.model_dump()
+""",
+        ),
+        "placeholder_in_quotes",
+    ),
+    wrong(
+        "11.close_both",
+        "a question mark, and its values as a tuple",
+        """\
+app = FastAPI()
+
+@app.get("/search")
+def search_books(q: str) -> list[dict[str, Any]]:
+    wanted = text("SELECT id, title, price FROM book WHERE title LIKE ?")
+    with SessionLocal() as session:
+        return [dict(row) for row in session.execute(wanted, (f"%{q}%",)).mappings()]
+""",
+        "question_mark",
+    ),
+    wrong(
+        "11.close_both",
+        "question marks, and no values",
+        _both(_SEARCH, 'wanted = text("SELECT id, name FROM staff WHERE name = ?")'),
+        "question_mark",
+    ),
+    wrong(
+        "11.close_both",
+        "the values left at home",
+        _both(
+            "wanted = text(\"SELECT id, title, price FROM book WHERE title LIKE '%' || :q || '%'\")",
+            _LOGIN,
+        ),
+        "values_left_at_home",
+    ),
+    wrong(
+        "11.close_both",
+        "whole books",
+        _both(_SEARCH.replace("Book.id, Book.title, Book.price", "Book"), _LOGIN),
+        "whole_objects",
+    ),
+    wrong(
+        "11.close_both",
+        "only the beginning of a title",
+        _both(_SEARCH.replace("contains", "startswith"), _LOGIN),
+    ),
+    wrong(
+        "11.close_both",
+        "an f-string inside of a select",
+        _both(
+            """
+wanted = select(Book.id, Book.title, Book.price).where(text(f"title LIKE '%{q}%'"))
+""",
+            _LOGIN,
+        ),
+        "search_is_open",
+    ),
+    wrong(
+        "11.close_both",
         "apostrophes doubled",
         _both(
             """
@@ -345,6 +444,16 @@ wanted = text(f"SELECT id, title, price FROM book WHERE title LIKE '%{q}%'")
             _SEARCH,
             "wanted = select(Staff.id, Staff.name).where(\n"
             "    (Staff.name == given.name) | (Staff.password == given.password)\n)",
+        ),
+        "any_password",
+    ),
+    wrong(
+        "11.close_both",
+        "Python's and",
+        _both(
+            _SEARCH,
+            "wanted = select(Staff.id, Staff.name).where(\n"
+            "    Staff.name == given.name and Staff.password == given.password\n)",
         ),
         "any_password",
     ),
@@ -438,7 +547,81 @@ def list_books(sort: By = By.TITLE) -> list[dict[str, Any]]:
         "11.allow_list",
         "quietly by title",
         _sorted(_SORTS + "order = sorts.get(sort, Book.title)"),
-        "quietly_by_title",
+        "quietly_otherwise",
+    ),
+    wrong(
+        "11.allow_list",
+        "quietly by id",
+        _sorted(_SORTS + "order = sorts.get(sort, Book.id)"),
+        "quietly_otherwise",
+    ),
+    wrong(
+        "11.allow_list",
+        "the ids are on offer, too",
+        _sorted("""
+if sort.removeprefix("-") not in ("id", "title", "price"):
+    raise HTTPException(422, "No.")
+column = getattr(Book, sort.removeprefix("-"))
+order = column.desc() if sort.startswith("-") else column
+"""),
+    ),
+    wrong(
+        "11.allow_list",
+        "any number of minuses",
+        _sorted("""
+if sort.strip("-") not in ("title", "price"):
+    raise HTTPException(422, "No.")
+column = getattr(Book, sort.strip("-"))
+order = column.desc() if sort.startswith("-") else column
+"""),
+    ),
+    wrong(
+        "11.allow_list",
+        "refused with 404",
+        _sorted(
+            _SORTS + "if sort not in sorts:\n    raise HTTPException(404)\norder = sorts[sort]"
+        ),
+    ),
+    wrong(
+        "11.allow_list",
+        "the string as it came",
+        _sorted("""
+if sort not in ("title", "-title", "price", "-price"):
+    raise HTTPException(422, "No.")
+order = sort
+"""),
+    ),
+    wrong(
+        "11.allow_list",
+        "the ids turned round as well",
+        _sorted(
+            """
+if sort.removeprefix("-") not in ("title", "price"):
+    raise HTTPException(422, "No.")
+column = getattr(Book, sort.removeprefix("-"))
+order = (column.desc(), Book.id.desc()) if sort.startswith("-") else (column, Book.id)
+""",
+            order="*order",
+        ),
+        "equals_upside_down",
+    ),
+    wrong(
+        "11.allow_list",
+        "the list turned round in Python",
+        """\
+app = FastAPI()
+
+@app.get("/books")
+def list_books(sort: str = "title") -> list[dict[str, Any]]:
+    if sort.removeprefix("-") not in ("title", "price"):
+        raise HTTPException(422, "No.")
+    column = getattr(Book, sort.removeprefix("-"))
+    wanted = select(Book.id, Book.title, Book.price).order_by(column, Book.id)
+    with SessionLocal() as session:
+        found = [dict(row) for row in session.execute(wanted).mappings()]
+    return found[::-1] if sort.startswith("-") else found
+""",
+        "equals_upside_down",
     ),
     wrong(
         "11.allow_list",
@@ -551,7 +734,58 @@ for name, value in changes.items():
             ),
             _SCHEMAS,
         ),
-        "list_of_the_forbidden",
+        "id_forgotten",
+    ),
+    wrong(
+        "11.two_columns",
+        "one of the forbidden",
+        _two(
+            _SIGN_UP,
+            _change(
+                """
+changes.pop("is_staff", None)
+for name, value in changes.items():
+    setattr(customer, name, value)
+""",
+                "dict[str, Any]",
+            ),
+            _SCHEMAS,
+        ),
+        "credit_for_all",
+    ),
+    wrong(
+        "11.two_columns",
+        "a schema taken for a dictionary",
+        _two(_SIGN_UP, _OPEN_CHANGE.replace("dict[str, Any])", "Changes)"), _SCHEMAS),
+        "schema_is_no_dict",
+    ),
+    wrong(
+        "11.two_columns",
+        "a schema spread",
+        _two(_SIGN_UP.replace(".model_dump()", ""), _CHANGE, _SCHEMAS),
+        "schema_is_no_dict",
+    ),
+    wrong(
+        "11.two_columns",
+        "optional, and without a default",
+        _two(_SIGN_UP, _CHANGE, _SCHEMAS.replace(" | None = None", " | None")),
+        "everything_or_nothing",
+    ),
+    wrong(
+        "11.two_columns",
+        "both fields read",
+        _two(
+            _SIGN_UP,
+            _change(
+                """
+customer.name = changes["name"]
+customer.email = changes["email"]
+""",
+                "dict[str, Any]",
+            ),
+            _SCHEMAS,
+        ),
+        "everything_or_nothing",
     ),
     wrong(
         "11.two_columns",

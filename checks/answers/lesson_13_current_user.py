@@ -323,6 +323,12 @@ def issue_token(user_id):
     ),
     wrong(
         "13.issue_a_token",
+        "the lifetime as it is",
+        _issued('{"sub": str(user_id), "aud": "access", "exp": LIFETIME}'),
+        "a_duration",
+    ),
+    wrong(
+        "13.issue_a_token",
         "the lifetime instead of the end of it",
         _issued('{"sub": str(user_id), "aud": "access", "exp": int(LIFETIME.total_seconds())}'),
         "another_time",
@@ -442,6 +448,18 @@ def get_current_user(
     return CurrentUser(found.id, found.username, found.display_name)
 """
         + _ME,
+    ),
+    wrong(
+        "13.current_user",
+        "the refusal returned",
+        _reading(refusal="return unauthorized()"),
+        "returned_the_refusal",
+    ),
+    wrong(
+        "13.current_user",
+        "the refusal of nobody returned",
+        _reading(row=_ROW.replace("raise", "return")),
+        "returned_the_refusal",
     ),
     wrong(
         "13.current_user",
@@ -611,6 +629,14 @@ def get_current_user(token: BearerToken, session: SessionDep) -> User:
 def read_me(me: Annotated[User, Depends(get_current_user)]):
     return me
 """,
+    ),
+    wrong(
+        "13.rejected_tokens",
+        "the refusal returned, and sent",
+        _mended(refusal="log.warning(type(error).__name__)\n        return unauthorized()").replace(
+            "get_current_user)]) -> CurrentUser", "get_current_user)])"
+        ),
+        "returned_the_refusal",
     ),
     wrong(
         "13.rejected_tokens",
@@ -880,6 +906,12 @@ def log_out(visit: VisitDep):
     with SessionLocal.begin() as session:
         forget(session, visit.login_id)
 """,
+    ),
+    wrong(
+        "13.revoke",
+        "the refusal returned",
+        _rotating().replace("raise unauthorized()", "return unauthorized()"),
+        "returned_the_refusal",
     ),
     wrong(
         "13.revoke",

@@ -129,16 +129,16 @@ class AsyncSetup(Exercise):
     def outside_the_bridge(self, seen: Seen) -> bool:
         """`create_all` was called on the sync engine inside the async one. It wants a connection,
         which is a wait, and no `await` of SQLAlchemy's is around it. Take it over the bridge:
-        `async with engine.begin() as connection: await connection.run_sync(
-        Base.metadata.create_all)`."""
+        `async with engine.begin() as connection`, and in it
+        `await connection.run_sync(Base.metadata.create_all)`."""
         made = seen.step("made")
         return made.error == "MissingGreenlet" or _says(made, "greenlet_spawn")
 
     @mistake(shows="made")
     def create_all_on_the_async_engine(self, seen: Seen) -> bool:
         """`create_all` is plain code and does not know async engines. Lend it to `run_sync`, which
-        calls it with a connection that it understands: `await connection.run_sync(
-        Base.metadata.create_all)`."""
+        calls it with a connection that it understands:
+        `await connection.run_sync(Base.metadata.create_all)`."""
         return _says(seen.step("made"), "_run_ddl_visitor")
 
     @mistake(shows="made")

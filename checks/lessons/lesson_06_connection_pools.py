@@ -147,6 +147,15 @@ class GaugeExercise(Exercise):
         return bool(seen["reads"] and seen["other"] != seen["one_by_one"])
 
     @mistake()
+    def asked_the_pool_too_early(self, seen: Seen) -> bool:
+        """The gauge is right while connections go out, and one too high when they come back: it
+        asks `engine.pool.checkedout()` at the `checkin`, and the pool says `checkin` just *before*
+        it puts the connection back. Count for yourself: one more at the checkout, one less at the
+        checkin."""
+        right_while_out = _now(seen["out"]) == seen["many"]
+        return right_while_out and _now(seen["back"]) == _now(seen["one_by_one"]) == 1
+
+    @mistake()
     def never_comes_down(self, seen: Seen) -> bool:
         """Connections went out and came back, and `now` only ever rises: nobody listens to
         `checkin`. There, take one away."""
@@ -323,8 +332,16 @@ class FindTheLeak(Exercise):
         used it all the same, the session began anew (*again, after it was closed*), and nobody
         closes it a second time. Give the task the order's id, and let it open a session itself."""
         timeline = seen.step("ordered").timeline
-        reopened = any(one["reopened"] for one in timeline.of("session_open"))
-        return reopened and bool(timeline.checked_out)
+        return _revived_by_the_task(timeline, late=False) and bool(timeline.checked_out)
+
+    @mistake(shows="ordered", marks=("session_open again",))
+    def dropped_its_generator(self, seen: Seen) -> bool:
+        """The task took its session out of `next(get_session())`. Nobody keeps that generator, so
+        it ends at once and closes the session; used again (*again, after it was closed*), the
+        session takes a connection that nobody gives back. In a task, write `with SessionLocal() as
+        session:`."""
+        timeline = seen.step("ordered").timeline
+        return _revived_by_the_task(timeline, late=True) and bool(timeline.checked_out)
 
     @mistake(shows="ordered", marks=("session_open", "checkout"))
     def task_forgets_to_close(self, seen: Seen) -> bool:
@@ -332,6 +349,14 @@ class FindTheLeak(Exercise):
         `with SessionLocal() as session:` there as well."""
         timeline = seen.step("ordered").timeline
         return len(timeline.of("session_open")) > 1 and bool(timeline.checked_out)
+
+    @mistake(shows="ordered", marks=("error",))
+    def a_dependency_in_a_task(self, seen: Seen) -> bool:
+        """The task was called without an argument that it needs (TypeError). FastAPI fills in
+        dependencies for endpoints, and calls a task with what `add_task` was given and nothing
+        else. Let the task open its session itself."""
+        message = seen.step("ordered").error_message
+        return seen.step("ordered").error == "TypeError" and "missing" in message
 
     @mistake(shows="ordered", marks=("error",))
     def the_task_has_no_session(self, seen: Seen) -> bool:
@@ -570,6 +595,15 @@ class LetGo(Exercise):
         failed. Ask first, and write everything in one transaction after it."""
         before, after = seen["after_turned_away"], seen["after_failed"]
         return _asked(seen.step("failed")) and len(after["orders"]) > len(before["orders"])
+
+    @mistake(shows="good", marks=("commit",))
+    def changed_what_nobody_keeps(self, seen: Seen) -> bool:
+        """The order was written, and the copies are all still there: no UPDATE was sent. The book
+        was read by a session that is closed, and what is changed in it afterwards no session keeps.
+        Change it with an UPDATE in the second transaction."""
+        good = seen.step("good")
+        writes = [sql for sql in good.timeline.writes if sql.startswith("UPDATE")]
+        return good.status == 201 and not writes and bool(good.timeline.writes)
 
     @mistake(shows="overtaken", marks=("note", "sql UPDATE"))
     def sold_what_was_gone(self, seen: Seen) -> bool:
@@ -1019,6 +1053,25 @@ def _now(reading: list[int] | None) -> int:
 
 def _most(reading: list[int] | None) -> int:
     return reading[1] if reading else -1
+
+
+def _revived_by_the_task(timeline: Timeline, late: bool) -> bool:
+    """Whether a session was used after it had been closed.
+
+    Args:
+        timeline: An order's.
+        late: Whether it was first opened after the response, by the task itself.
+    """
+    answered = False
+    opened_late: dict[Any, bool] = {}
+    for one in timeline:
+        if one.kind == "response":
+            answered = True
+        elif one.kind == "session_open":
+            if one["reopened"] and opened_late.get(one["session"], False) is late:
+                return True
+            opened_late.setdefault(one["session"], answered)
+    return False
 
 
 def _asked(step: Step) -> bool:

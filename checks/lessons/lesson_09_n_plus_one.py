@@ -12,6 +12,7 @@ from sqlalchemy import Engine, StaticPool, column, create_engine, insert, select
 from sqlalchemy.orm import Session, joinedload, lazyload, selectinload
 
 from checks.exercise import Exercise, Model, Seen, Step, expect, mistake, requirement
+from checks.observe.evidence import plain
 from checks.observe.lab import Lab
 from checks.words import counted
 
@@ -79,13 +80,14 @@ class CountStatements(Exercise):
             ask(after)
             return {"came_through": came_through, "sent": sent}
 
-        def two_at_once(engine: Engine) -> Any:
-            with counting(engine) as outer:
+        listed: dict[str, Any] = {}  # filled on the way, which may end in an exception
+
+        def two_at_once(engine: Engine) -> None:
+            with counting(engine) as listed["outer"]:
                 ask(a)
-                with counting(engine) as inner:
+                with counting(engine) as listed["inner"]:
                     ask(b)
                 ask(c)
-            return {"outer": outer, "inner": inner}
 
         asked = "with count_statements(engine) as sent: ..."
         trials = {
@@ -97,6 +99,7 @@ class CountStatements(Exercise):
         seen: dict[str, Any] = {"queries": queries, "writing": writing}
         for name, trial in trials.items():
             seen[name] = lab.call(asked, trial, engine)
+        seen["listed"] = plain(listed)
         engine.dispose()
         other.dispose()
         return seen
@@ -126,7 +129,7 @@ class CountStatements(Exercise):
         strangers = [one for one in seen["queries"][3:] if one in body]
         expect(
             isinstance(block.body, list) and not strangers,
-            saw=f"{_came(block).capitalize()}. "
+            saw=f"The block: {_came(block)}. "
             f"It has {', '.join(f'`{one}`' for one in strangers) or 'no list'} in it.",
             wanted="Only what this engine sent while the block ran should be in it.",
         )
@@ -153,13 +156,14 @@ class CountStatements(Exercise):
     @requirement(1, shows="two")
     def each_for_itself(self, seen: Seen) -> None:
         """Of two that run at once, each counts for itself."""
-        two = seen.step("two")
-        body = two.body if isinstance(two.body, dict) else {}
+        two, listed = seen.step("two"), seen["listed"]
         a, b, c = seen["queries"][:3]
+        outer, inner = listed.get("outer"), listed.get("inner")
+        ended = f", and it ended in {two.error}: {two.error_message}" if two.error else ""
         expect(
-            _holds(body.get("outer"), [a, b, c]) and _holds(body.get("inner"), [b]),
+            not two.error and _holds(outer, [a, b, c]) and _holds(inner, [b]),
             saw=f"An outer block sent `{a}` and `{c}`, and an inner one between them `{b}`. They "
-            f"listed `{body.get('outer')}` and `{body.get('inner')}`.",
+            f"listed `{outer}` and `{inner}`{ended.rstrip('.')}.",
             wanted="The outer one should list all three, the inner one its own.",
         )
 
@@ -169,6 +173,14 @@ class CountStatements(Exercise):
         decorator `@contextmanager` above it, and a class by `__enter__` and `__exit__`."""
         block = seen.step("block")
         return "context manager protocol" in block.error_message
+
+    @mistake(shows="block")
+    def other_arguments(self, seen: Seen) -> bool:
+        """The listener is called with six arguments and takes others: its own error stopped the
+        statement. Write all six, `(connection, cursor, statement, parameters, context,
+        executemany)`, also those that you have no use for."""
+        block = seen.step("block")
+        return block.error == "TypeError" and "positional argument" in block.error_message
 
     @mistake(shows="block")
     def a_number(self, seen: Seen) -> bool:
@@ -230,12 +242,11 @@ class CountStatements(Exercise):
 
     @mistake(shows="two")
     def one_list_for_all(self, seen: Seen) -> bool:
-        """Two counters ran at once, and they share one list. Make the list inside
-        `count_statements`, so that each call has its own."""
-        body = seen.step("two").body
-        if not isinstance(body, dict) or not isinstance(body.get("outer"), list):
-            return False
-        return bool(body["outer"] == body.get("inner"))
+        """Two counters ran at once, and they share one list, or one listener, which the first to
+        leave takes away from both. Make list and listener inside `count_statements`, so that each
+        call has its own."""
+        outer, inner = seen["listed"].get("outer"), seen["listed"].get("inner")
+        return isinstance(outer, list) and bool(outer) and outer == inner
 
 
 class Budgets(Exercise):
@@ -315,7 +326,7 @@ class Budgets(Exercise):
     def books_one_by_one(self, seen: Seen) -> bool:
         """`GET /books` still loads something book by book: the timeline shows one SELECT that comes
         again and again, and of which table. Each of author, tags and reviews needs an option of its
-        own, and one that does not wait (`immediateload`) is no cure."""
+        own. A `join` loads nothing, and what does not wait (`immediateload`) is no cure."""
         return _repeats(seen.step("books"), "")
 
     @mistake(shows="books", marks=("sql SELECT",))
@@ -332,6 +343,31 @@ class Budgets(Exercise):
         `group_by(Author.id)`."""
         return _repeats(seen.step("sales"), "")
 
+    @mistake(shows="books", marks=("error",))
+    def options_in_a_row(self, seen: Seen) -> bool:
+        """One option was given two relationships, and goes from the first on to the second, which
+        is not there. Side by side stand two options: `selectinload(Book.tags),
+        selectinload(Book.reviews)`."""
+        return any("does not link from" in seen.step(name).error_message for name in _THREE)
+
+    @mistake(shows="authors", marks=("sql SELECT",))
+    def more_than_shown(self, seen: Seen) -> bool:
+        """`GET /authors` loads what it does not show: look at the tables in its statements. Name
+        and books are the whole answer, so stop at `selectinload(Author.books)`."""
+        tables = ("tag", "review", "sale")
+        selects = seen.step("authors").timeline.selects
+        return any(f"{word} {one}" in sql for sql in selects for word in _READS for one in tables)
+
+    @mistake(shows="sales", marks=("sql SELECT",))
+    def in_several_statements(self, seen: Seen) -> bool:
+        """The database did the counting, in several statements, and Python put them together. One
+        can do it all: two scalar subqueries beside `Author.name`, or two `outerjoin` and a
+        `group_by(Author.id)`."""
+        stock, sales = Stock(seen["stock"]), seen.step("sales")
+        most = max((event["rows"] or 0 for event in sales.timeline.of("sql")), default=0)
+        several = len(sales.timeline.statements) > 1 and most <= len(stock.authors)
+        return several and _same(sales.body, stock.sold())
+
     @mistake(shows="sales", marks=("sql SELECT",))
     def counted_in_python(self, seen: Seen) -> bool:
         """The numbers are right, and every book and every sale was carried here to be counted: look
@@ -346,7 +382,48 @@ class Budgets(Exercise):
         Say what to put instead: `func.coalesce(func.sum(Sale.copies), 0)`."""
         sales = seen.step("sales")
         nones = any(one.get("copies", 0) is None for one in _objects(sales.body))
-        return nones or "copies" in sales.error_message
+        return nones or ("copies" in sales.error_message and "valid int" in sales.error_message)
+
+    @mistake(shows="sales", marks=("error",))
+    def rows_as_they_come(self, seen: Seen) -> bool:
+        """A row is not yet a `Sold`: it lacks the names `books` and `copies`. Label the two,
+        `.label("books")` and `.label("copies")`, and make the objects: `Sold(**row)` for each of
+        `session.execute(query).mappings()`."""
+        return "Field required" in seen.step("sales").error_message
+
+    @mistake(shows="sales", marks=("sql SELECT",))
+    def nothing_joins_them(self, seen: Seen) -> bool:
+        """Authors, books and sales stand side by side in the FROM, and nothing says which belong
+        together, so everybody has everything: SQLAlchemy warns of a *cartesian product*. Say how
+        they hang together: `.outerjoin(Author.books).outerjoin(Book.sales)`."""
+        return any(
+            ", " in sql.partition(" FROM ")[2].partition(" GROUP BY ")[0]
+            and not any(word in sql for word in (" JOIN ", " WHERE ", "(SELECT"))
+            for sql in seen.step("sales").timeline.selects
+        )
+
+    @mistake(shows="sales", marks=("sql SELECT",))
+    def one_group(self, seen: Seen) -> bool:
+        """The whole shop has become one entry: without a `group_by`, `count` and `sum` make one row
+        of all there are. Say for whom to count: `group_by(Author.id)`."""
+        sales = seen.step("sales")
+        grouped = any(" GROUP BY " in sql for sql in sales.timeline.selects)
+        return len(_objects(sales.body)) == 1 and not grouped
+
+    @mistake(shows="sales", marks=("sql SELECT",))
+    def groups_too_small(self, seen: Seen) -> bool:
+        """There are more entries than authors: what is grouped by is smaller than an author, who
+        comes once for each group. For a row an author: `group_by(Author.id)`."""
+        stock, listed = Stock(seen["stock"]), _objects(seen.step("sales").body)
+        return len(listed) > len(stock.authors)
+
+    @mistake(shows="sales", marks=("sql SELECT",))
+    def sales_for_copies(self, seen: Seen) -> bool:
+        """`copies` is the number of sales, and a sale may be of several copies. Add them up:
+        `func.sum(Sale.copies)`."""
+        stock, listed = Stock(seen["stock"]), _objects(seen.step("sales").body)
+        made = sorted(stock.sales_of(author) for author in stock.authors)
+        return sorted(_number(one.get("copies")) for one in listed) == made
 
     @mistake(shows="sales", marks=("sql SELECT",))
     def namesakes(self, seen: Seen) -> bool:
@@ -425,9 +502,10 @@ class Hidden(Exercise):
             expect(step.status == 200, saw=f"{step.heard}.", wanted="It should be a 200.")
             expect(
                 _same(step.body, [stock.card(book) for book in books]),
-                saw=f"`{step.asked}` answered with {_told(step.body)}.",
-                wanted=f"It should be the same {len(books)} books as before, with `byline`, "
-                "`stars` and all their `tags`.",
+                saw=f"`{step.asked}` does not answer as it did. "
+                f"{_difference(step.body, [stock.card(book) for book in books])}",
+                wanted=f"It should be the same {counted(len(books), 'book')} as before, with "
+                "`byline`, `stars` and all their `tags`.",
             )
 
     @requirement(3, shows="all")
@@ -470,6 +548,29 @@ class Hidden(Exercise):
         """`raiseload` did its work: the schema reads something that the query does not name. It
         stands in the error, as `'Book.tags' is not available`. Name that one, too."""
         return "lazy='raise'" in seen.step("page").error_message
+
+    @mistake(shows="page", marks=("error",))
+    def not_a_relationship(self, seen: Seen) -> bool:
+        """An option takes a relationship, and was given a property: the database knows no `byline`
+        and no `stars`. Look up what the two read in `Book`, and name that: `Book.author`,
+        `Book.reviews`."""
+        return "expected ORM mapped attribute" in seen.step("page").error_message
+
+    @mistake(shows="next", marks=("sql SELECT",))
+    def always_the_first_page(self, seen: Seen) -> bool:
+        """`offset=4` gives the same books as no offset: the query has lost its
+        `.offset(offset)`."""
+        first, second = seen.step("page").body, seen.step("next").body
+        return bool(_objects(first)) and first == second
+
+    @mistake(shows="next", marks=("sql SELECT",))
+    def lost_the_bare(self, seen: Seen) -> bool:
+        """A book without reviews or tags is on no page any more: a `join` keeps only those that
+        have both sides. `outerjoin` keeps every book, and so does an option that loads."""
+        stock, listed = Stock(seen["stock"]), _objects(seen.step("all").body)
+        cards, found = map(stock.card, stock.books), {one.get("byline") for one in listed}
+        missing = [card for card in cards if card["byline"] not in found]
+        return bool(missing and listed) and all(card["stars"] is None for card in missing)
 
     @mistake(shows="page")
     def dropped(self, seen: Seen) -> bool:
@@ -615,11 +716,20 @@ class Guard(Exercise):
         steps = [seen.step(name) for name in _LEAN]
         return any(one.error and {404, 405} & set(one.timeline.statuses) for one in steps)
 
+    @mistake(shows="lean", marks=("request",))
+    def grew_from_nothing(self, seen: Seen) -> bool:
+        """A lean app was stopped, since its first count was taken in an empty shop. Where there are
+        no authors, `selectinload` has no books to ask for and sends one statement less. `fill` a
+        little before the first count, too."""
+        step = seen.step("lean")
+        kinds = _fills_and_requests(step)
+        return step.error == "AssertionError" and kinds[:1] == ["request"] and "fill" in kinds
+
     @mistake(shows="lean")
     def too_strict(self, seen: Seen) -> bool:
         """A lean app was stopped. It sends the same few statements for many authors as for few, one
         for each level of its answer. Do not ask that they be one or two; ask that they do not
-        grow, or allow four."""
+        grow, or allow four, to each endpoint and not to all together."""
         steps = [seen.step(name) for name in _LEAN]
         return any(one.error == "AssertionError" for one in steps)
 
@@ -639,14 +749,18 @@ class Guard(Exercise):
     def compared_like_with_like(self, seen: Seen) -> bool:
         """Each endpoint was asked twice, and between the two the shop had not grown: of course the
         numbers are equal. Ask, then `fill`, then ask again."""
-        kinds = [
-            "fill" if event.kind == "sql" else "request"
-            for event in seen.step("lazy").timeline.of("request", "sql")
-            if event.kind == "request" or event["sql"].startswith("INSERT")
-        ]
+        kinds = _fills_and_requests(seen.step("lazy"))
         asked = [place for place, kind in enumerate(kinds) if kind == "request"]
         grew = len(asked) > 1 and "fill" in kinds[asked[0] : asked[-1]]
         return not seen.step("lazy").error and len(asked) > 1 and not grew
+
+    @mistake(shows="lazy", marks=("request",))
+    def raised_nothing(self, seen: Seen) -> bool:
+        """No app was stopped, not even the one that answers 503, though the shop was filled and the
+        endpoints were asked. A `print` stops nobody: `assert`. And count on the `engine` that you
+        were given, for that is what these apps use."""
+        asked = bool(seen.step("lazy").timeline.of("request"))
+        return asked and not any(seen.step(name).error for name in (*_LEAN, *_BAD))
 
     @mistake(shows="second", marks=("request",))
     def one_endpoint(self, seen: Seen) -> bool:
@@ -688,6 +802,7 @@ def _came(step: Step) -> str:
 
 # -- a shop of the check's own --------------------------------------------------------------------
 _THREE = ("authors", "books", "sales")
+_READS = ("FROM", "JOIN")  # what stands before a table in a SELECT
 
 
 class Stock:
@@ -739,14 +854,17 @@ class Stock:
             {
                 "name": author["name"],
                 "books": len(self._by(author)),
-                "copies": sum(
-                    sale["copies"]
-                    for book in self._by(author)
-                    for sale in self._of(self._sales, book)
-                ),
+                "copies": sum(sale["copies"] for sale in self._sold_by(author)),
             }
             for author in self.authors
         ]
+
+    def sales_of(self, author: dict[str, Any]) -> int:
+        """How many sales there were of an author's books, of however many copies each."""
+        return len(self._sold_by(author))
+
+    def _sold_by(self, author: dict[str, Any]) -> list[dict[str, Any]]:
+        return [sale for book in self._by(author) for sale in self._of(self._sales, book)]
 
     def card(self, book: dict[str, Any]) -> dict[str, Any]:
         """What a page of books shows of one."""
@@ -870,7 +988,7 @@ def _keeps_to(step: Step, statements: int, rows: int) -> None:
     expect(
         0 < sent <= statements,
         saw=f"`{step.asked}` sent {counted(sent, 'statement')}.",
-        wanted=f"Its budget is {statements}, and it should ask the database.",
+        wanted=f"Its budget is {statements}." if sent else "It should ask the database.",
     )
     expect(
         step.timeline.rows <= rows,
@@ -895,6 +1013,15 @@ _BAD = {
 def _stops_some(seen: Seen) -> bool:
     """Whether the guard tells lean apps from the worst one."""
     return bool(seen.step("lazy").error) and not any(seen.step(name).error for name in _LEAN)
+
+
+def _fills_and_requests(step: Step) -> list[str]:
+    """In which order a guard filled the shop and asked."""
+    return [
+        "fill" if event.kind == "sql" else "request"
+        for event in step.timeline.of("request", "sql")
+        if event.kind == "request" or event["sql"].startswith("INSERT")
+    ]
 
 
 def _raised(step: Step) -> str:

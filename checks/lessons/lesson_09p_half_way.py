@@ -106,6 +106,13 @@ class Members(Exercise):
         missing = seen.step("missing")
         return missing.error in ("FastAPIError", "UnboundLocalError")
 
+    @mistake(shows="joined", marks=("error", "commit"))
+    def committed_within_begin(self, seen: Seen) -> bool:
+        """The endpoint commits, inside a `SessionLocal.begin()`, which means to do it itself and
+        finds its transaction gone. One of the two: `with SessionLocal() as db:` when the endpoint
+        commits, or `begin()` in a dependency with `scope="function"`."""
+        return "closed transaction inside context manager" in seen.step("joined").error_message
+
     @mistake(shows="joined")
     def never_committed(self, seen: Seen) -> bool:
         """The new member was sent to the database and not kept: there is no commit on the timeline.
@@ -429,8 +436,8 @@ class Till(Exercise):
     def read_then_wrote(self, seen: Seen) -> bool:
         """Both buyers bought the one copy: each read 1, worked out 0 and wrote that down. On the
         timeline the second purchase stands between the first one's SELECT and its UPDATE. To look
-        again in Python only moves the gap. Put the condition into the UPDATE, or take a lock in
-        the database."""
+        again in Python only moves the gap, and `with_for_update` is left out of what SQLite is
+        sent. Put the condition into the UPDATE."""
         return _heard(seen) == [201, 201]
 
     @mistake(shows="overtaken", marks=("sql",))

@@ -240,6 +240,13 @@ class RightOrder(Exercise):
         return any(one["partial"] for one in seen["indexes"]) and _scans(seen["of_due"])
 
     @mistake()
+    def a_column_for_a_name(self, seen: Seen) -> bool:
+        """The first argument of `Index` is its name: `Index("customer_id", "placed")` is an index
+        on `placed` alone, and is called customer_id. Give it a name, or None for the convention's,
+        and then the columns."""
+        return any(one["name"] in ("customer_id", "status", "placed") for one in seen["indexes"])
+
+    @mistake()
     def the_date_first(self, seen: Seen) -> bool:
         """`placed` stands first in an index. That sorts *all* orders by date, and those of one
         customer, or of one status, are strewn over the whole of it: look at what the plan narrows
@@ -248,8 +255,9 @@ class RightOrder(Exercise):
 
     @mistake()
     def one_for_both(self, seen: Seen) -> bool:
-        """All columns in one index. It begins with one of the two questions, and to the other it
-        is no help: only the left part of an index is an index. Make two."""
+        """An index has both `customer_id` and `status`. It begins with one of the two questions,
+        and to the other it is no help: only the left part of an index is an index. Make two, one
+        for each question, with `placed` right behind its column."""
         return any({"customer_id", "status"} <= set(one["columns"]) for one in seen["indexes"])
 
     @mistake()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from checks.exercise import Exercise, Seen, Step, expect, mistake, requirement
 from checks.observe.lab import Lab
 
 REFUSED = (400, 401, 403, 422)
+_NO_COLUMN = "shoe_size"
 
 
 class Exploit(Exercise):
@@ -25,7 +27,7 @@ class Exploit(Exercise):
         "SELECT, what makes a comment of the rest?",
         "The table of contents told you the columns of `staff`. The search has three columns, so "
         "your SELECT needs three as well.",
-        "zzzz' UNION SELECT id, name, password FROM staff --",
+        "`zzzz' UNION SELECT id, name, password FROM staff --`",
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
@@ -65,8 +67,20 @@ class Exploit(Exercise):
         the app adds `%'`, and that is no SQL. Make a comment of it: end with `--`."""
         answer = seen.step("answer")
         sql = " ".join(answer.timeline.statements)
-        trouble = "syntax error" in answer.error_message or "unrecognized" in answer.error_message
-        return trouble and "UNION" in sql.upper() and not _comment_at_the_end(sql)
+        second = _only_one(answer) and "UNION" in sql.upper()
+        return (second or _unreadable(answer)) and not _comment_at_the_end(sql)
+
+    @mistake(shows="answer", marks=("sql",))
+    def second_statement(self, seen: Seen) -> bool:
+        """Behind the `;` you begin a second statement, and SQLite's driver takes one at a time.
+        Stay in the first: `UNION SELECT ...` puts the rows of another table below the books."""
+        return _only_one(seen.step("answer"))
+
+    @mistake(shows="answer", marks=("sql",))
+    def not_yet_sql(self, seen: Seen) -> bool:
+        """You are out of the string: the database reads your text as SQL, and stumbles. The error
+        says near which word; read the whole statement on the timeline, as the database does."""
+        return _unreadable(seen.step("answer"))
 
     @mistake(shows="answer", marks=("sql",))
     def still_inside_the_string(self, seen: Seen) -> bool:
@@ -170,8 +184,7 @@ class CloseBoth(Exercise):
             found = _titles(step.body)
             expect(
                 step.status == 200 and found == [title],
-                saw=f"{step.heard} with {_listed(found)}, when asked for a part of "
-                f"the title *{title}*.",
+                saw=f"{_found(step)}, when asked for a part of the title *{title}*.",
                 wanted="It should be that book and no other.",
             )
 
@@ -185,7 +198,7 @@ class CloseBoth(Exercise):
                 step.status < 500,
                 saw=f"{step.heard}, to a search for `{one['sent']}`.",
                 wanted="It should find nothing, and say so with an empty list.",
-                why="A 500 tells an attacker that the text reached the database as SQL.",
+                why="A 500 tells an attacker where to dig.",
             )
             expect(
                 not set(seen["secrets"]) & got,
@@ -223,7 +236,7 @@ class CloseBoth(Exercise):
             step, title = seen.step(name), seen["titles"][name]
             expect(
                 _titles(step.body) == [title],
-                saw=f"{step.heard} with {_listed(_titles(step.body))}, when asked for *{title}*.",
+                saw=f"{_found(step)}, when asked for *{title}*.",
                 wanted="Only that title contains it.",
             )
 
@@ -238,15 +251,38 @@ class CloseBoth(Exercise):
                 why="Whatever filters the value first is a list of the tricks that somebody knew.",
             )
 
-    @mistake(shows="plain", marks=("sql",))
+    @mistake(marks=("sql",))
     def placeholder_in_quotes(self, seen: Seen) -> bool:
         """The placeholder stands inside apostrophes, and there it is text like any other: the
         database waits for no value and is handed one. Take the apostrophes away, and join the
         wildcards to the value: `LIKE '%' || :q || '%'`."""
         return any(
-            "Incorrect number of bindings" in seen.step(name).error_message
-            for name in ("plain", "welcome")
+            "Incorrect number of bindings" in step.error_message
+            and any("?" in quoted for sql in step.timeline.statements for quoted in _quoted(sql))
+            for step in (seen.step("plain"), seen.step("welcome"))
         )
+
+    @mistake()
+    def question_mark(self, seen: Seen) -> bool:
+        """`text()` knows its parameters by name: write `:q` where the value belongs, and hand over
+        `{"q": q}`. SQLAlchemy turns the name into the `?` that you saw on timelines."""
+        said = ("Incorrect number of bindings", "List argument must consist only of dictionaries")
+        messages = [seen.step(name).error_message for name in ("plain", "welcome")]
+        return any(one in message for message in messages for one in said)
+
+    @mistake()
+    def values_left_at_home(self, seen: Seen) -> bool:
+        """The statement has a place for a value, and nobody hands one over: `execute` takes the
+        values as its second argument, `session.execute(wanted, {"q": q})`."""
+        messages = [seen.step(name).error_message for name in ("plain", "welcome")]
+        return any("A value is required for bind parameter" in one for one in messages)
+
+    @mistake(marks=("sql",))
+    def whole_objects(self, seen: Seen) -> bool:
+        """The statement is safe, and asks for too much: `select(Book)` gives whole objects, which
+        are no JSON, and `cost` is among them. Select the columns that the client is to see."""
+        steps = seen.step("plain"), seen.step("welcome")
+        return any("Unable to serialize unknown type" in step.error_message for step in steps)
 
     @mistake(shows="welcome", marks=("sql",))
     def login_is_open(self, seen: Seen) -> bool:
@@ -260,8 +296,9 @@ class CloseBoth(Exercise):
 
     @mistake(shows="welcome", marks=("sql",))
     def any_password(self, seen: Seen) -> bool:
-        """A wrong password opens the door, without any trick. The condition must hold the name and
-        the password, and both must be true."""
+        """A wrong password opens the door, without any trick: look at the WHERE on the timeline. It
+        needs the name *and* the password. `where(one, other)` demands both; Python's `and` between
+        them throws one away."""
         return seen.step("wrong_password").status == 200
 
     @mistake(shows="plain", marks=("sql",))
@@ -336,12 +373,12 @@ class AllowList(Exercise):
         costs = lab.random.sample(range(1, 100), 6)
         for place, (title, price) in enumerate(zip(titles, prices, strict=True)):
             _shelve(lab, title, price=price, cost=costs[place])
-        books = lab.rows("SELECT id, title, price FROM book ORDER BY id")
+        books = lab.rows("SELECT id, title, price, cost FROM book ORDER BY id")
 
         def ask(**params: str) -> Any:
             return lab.request("GET", "/books", params=params)
 
-        nonsense = ("-cost", "metadata", "price, title", "price DESC", "PRICE", "", "--price")
+        nonsense = ("-cost", "id", "metadata", "price, title", "price DESC", "PRICE", "", "--price")
         trick = "(CASE WHEN (SELECT count(*) FROM staff) >= 0 THEN book.id ELSE -book.id END)"
         return {
             "books": books,
@@ -362,9 +399,15 @@ class AllowList(Exercise):
             step, key = seen.step(name), name.strip("-").replace("default", "title")
             values = [one.get(key) for one in _dicts(step.body)]
             wanted = sorted((one[key] for one in seen["books"]), reverse=name.startswith("-"))
+            asked = "no `sort`" if name == "default" else f"`sort={name}`"
             expect(
-                step.status == 200 and values == wanted,
-                saw=f"{step.heard}, with the {key}s {_listed([str(one) for one in values])}.",
+                step.status == 200,
+                saw=f"{step.heard}, to {asked}.",
+                wanted="That is on offer, so it should be a 200.",
+            )
+            expect(
+                values == wanted,
+                saw=f"To {asked} the {key}s came as {_listed([str(one) for one in values])}.",
                 wanted=f"Sorted by `{key}`, {'down' if name[0] == '-' else 'up'}wards, they are "
                 f"{_listed([str(one) for one in wanted])}.",
             )
@@ -385,12 +428,7 @@ class AllowList(Exercise):
     def equals_by_id(self, seen: Seen) -> None:
         """Books that are equal come in the order of their ids, upwards and downwards."""
         for name in ("price", "-price", "title", "-title"):
-            step, key = seen.step(name), name.strip("-")
-            found = _dicts(step.body)
-            pairs = [(one.get(key), one.get("id")) for one in found]
-            wanted = [(one[key], one["id"]) for one in seen["books"]]
-            wanted.sort(key=lambda pair: pair[1])
-            wanted.sort(key=lambda pair: pair[0], reverse=name.startswith("-"))
+            pairs, wanted = _pairs(seen, name), _sorted_pairs(seen, name)
             expect(
                 pairs == wanted,
                 saw=f"`sort={name}` gave the ids {_ids(pairs)}.",
@@ -418,12 +456,14 @@ class AllowList(Exercise):
     def any_column(self, seen: Seen) -> bool:
         """`sort=cost` is answered: the catalogue in the order of what Dog-Eared paid. The column is
         looked up on the model, and the model has more than you offer. List what you do offer."""
-        return seen.step("cost").status == 200 and not _in_default_order(seen, "cost")
+        by_cost = [one["id"] for one in sorted(seen["books"], key=lambda one: int(one["cost"]))]
+        return [one.get("id") for one in _dicts(seen.step("cost").body)] == by_cost
 
     @mistake(shows="cost")
-    def quietly_by_title(self, seen: Seen) -> bool:
-        """What you do not know is quietly sorted by title. Nothing gets in; but a client that
-        misspells `price` gets a list in the wrong order, and no word about it. Refuse it."""
+    def quietly_otherwise(self, seen: Seen) -> bool:
+        """What is not on your list is answered all the same, quietly in another order. Nothing gets
+        in; but a client that misspells `price` gets a list in the wrong order, and no word about
+        it. Refuse it."""
         return seen.step("cost").status == 200
 
     @mistake(shows="trick")
@@ -440,12 +480,19 @@ class AllowList(Exercise):
         return _pairs(seen, "-price") == _pairs(seen, "price") and bool(_pairs(seen, "price"))
 
     @mistake(shows="-price", marks=("sql",))
+    def equals_upside_down(self, seen: Seen) -> bool:
+        """Books of one price come by falling ids when sorted downwards: you turned the whole order
+        round, and the ids with it. Turn round what the client asked for, and let `Book.id` behind
+        it rise."""
+        statements = seen.step("-price").timeline.statements
+        return _equals_fall(seen, "-price") and any(map(_ordered_by_id, statements))
+
+    @mistake(shows="-price", marks=("sql",))
     def no_order_among_equals(self, seen: Seen) -> bool:
-        """Books of one price come by falling ids when sorted downwards: the database walks its
-        index from the other end, and nobody asked it for an order among equals. End the order with
+        """Books of one price come by falling ids when sorted downwards: nobody asked for an order
+        among equals, and the database walked its index from the far end. End the order with
         `Book.id`."""
-        found = [one.get("price") for one in _dicts(seen.step("-price").body)]
-        return found == sorted((one["price"] for one in seen["books"]), reverse=True)
+        return _equals_fall(seen, "-price")
 
 
 class TwoColumns(Exercise):
@@ -459,8 +506,8 @@ class TwoColumns(Exercise):
         "parameters have now?",
         "One schema for signing up, with both fields required; one for changing, with both "
         "optional. Then `model_dump()` is safe to spread.",
-        "`class Changes(BaseModel): name: str | None = None; email: str | None = None`, and in the "
-        "endpoint `changes.model_dump(exclude_unset=True).items()`.",
+        "`class Changes(BaseModel): name: str | MISSING = MISSING`, the same for `email`, and in "
+        "the endpoint `changes.model_dump(exclude_unset=True).items()`.",
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
@@ -479,11 +526,10 @@ class TwoColumns(Exercise):
         seen: dict[str, Any] = {"before": row(eve), "other": other}
         seen["honest"] = lab.request("PATCH", f"/customers/{eve}", json={"name": other})
         seen["after_honest"] = row(eve)
-        seen["greedy"] = []
-        for sent in ({"is_staff": True}, {"credit": 500}, {"id": eve + 1}, {"shoe_size": 42}):
-            step = lab.request("PATCH", f"/customers/{eve}", json=sent)
-            after, moved = row(eve), row(eve + 1)
-            seen["greedy"].append({"sent": sent, "step": step, "after": after, "moved": moved})
+        seen["rows"] = {}
+        for name, value in (("is_staff", True), ("credit", 500), ("id", eve + 1), (_NO_COLUMN, 42)):
+            seen[name] = lab.request("PATCH", f"/customers/{eve}", json={name: value})
+            seen["rows"][name] = row(eve) or row(eve + 1)
         new = {"name": lab.word(), "email": f"{lab.word()}@example.com"}
         seen["new"] = new
         seen["sign_up"] = lab.request("POST", "/customers", json=new)
@@ -511,19 +557,19 @@ class TwoColumns(Exercise):
             wanted=f"Only the name should have changed: `{wanted}`.",
         )
 
-    @requirement(2, shows="honest")
+    @requirement(2, shows="is_staff")
     def closed_to_changes(self, seen: Seen) -> None:
         """No change reaches `is_staff`, `credit` or `id`."""
-        for one in seen["greedy"]:
-            step = Seen(one).step("step")
+        for name, after in seen["rows"].items():
+            step = seen.step(name)
             expect(
-                one["after"] == seen["after_honest"] and one["moved"] is None,
-                saw=f"After `{one['sent']}` was sent, the row is `{one['after'] or one['moved']}`.",
+                after == seen["after_honest"],
+                saw=f"After `{name}` was sent, the row is `{after}`.",
                 wanted="It should be as before: a client may set `name` and `email`.",
             )
             expect(
                 step.status < 500,
-                saw=f"{step.heard}, to `{one['sent']}`.",
+                saw=f"{step.heard}, to a change of `{name}`.",
                 wanted="Drop it (200) or refuse it (422).",
             )
 
@@ -550,25 +596,37 @@ class TwoColumns(Exercise):
             wanted="Nobody begins as staff, with credit, or with an id of their own choice.",
         )
 
-    @mistake(shows="honest", marks=("sql UPDATE",))
+    @mistake(shows="is_staff", marks=("sql UPDATE",))
     def wide_open(self, seen: Seen) -> bool:
         """`{"is_staff": true}` makes a member of staff of anybody: the endpoint sets whatever it is
         sent. A schema with the two fields lets nothing else through."""
-        after = seen["greedy"][0]["after"]
+        after = seen["rows"]["is_staff"]
         return bool(after and after["is_staff"])
 
-    @mistake(shows="honest")
-    def list_of_the_forbidden(self, seen: Seen) -> bool:
-        """`is_staff` is kept out, and something else gets in: you list what is forbidden, and the
-        list is not complete. It never will be. List what is allowed."""
-        return any(
-            one["after"] != seen["after_honest"] or one["moved"] for one in seen["greedy"][1:]
-        )
+    @mistake(shows="credit", marks=("sql UPDATE",))
+    def credit_for_all(self, seen: Seen) -> bool:
+        """`is_staff` is kept out, and `credit` gets in: you list what is forbidden, and the list is
+        not complete. It never will be. List what is allowed."""
+        return _changed(seen, "credit")
+
+    @mistake(shows="id", marks=("sql UPDATE",))
+    def id_forgotten(self, seen: Seen) -> bool:
+        """`is_staff` and `credit` are kept out, and the row has another `id` now: whoever sends one
+        gets it. A list of what is forbidden is never complete. List what is allowed."""
+        return _changed(seen, "id")
+
+    @mistake()
+    def schema_is_no_dict(self, seen: Seen) -> bool:
+        """The parameter is a schema now, and the code below still takes it for a dictionary:
+        `model_dump()` makes one of it. `exclude_unset=True` leaves out what was not sent."""
+        said = ("has no attribute 'items'", "must be a mapping", "object is not subscriptable")
+        messages = [seen.step(name).error_message for name in ("honest", "sign_up")]
+        return any(one in message for message in messages for one in said)
 
     @mistake(shows="greedy_sign_up", marks=("sql INSERT",))
     def only_one_of_two(self, seen: Seen) -> bool:
         """Changing is closed; signing up is not: whoever sends `is_staff` along begins as staff.
-        The second endpoint needs a schema of its own."""
+        Signing up needs a schema, too, with the two fields and no others."""
         return any(one["is_staff"] or one["credit"] for one in seen["greedy_signed_up"])
 
     @mistake(shows="greedy_sign_up", marks=("sql INSERT",))
@@ -588,16 +646,18 @@ class TwoColumns(Exercise):
 
     @mistake(shows="honest")
     def everything_or_nothing(self, seen: Seen) -> bool:
-        """A change of the name alone is refused: the schema of changes demands both fields. What a
-        client may leave out has a default."""
-        return seen.step("honest").status == 422
+        """A change of the name alone fails: the schema demands both fields, or the code reads both
+        without asking whether they were sent. What a client may leave out has a default; `| None`
+        alone gives it none."""
+        return seen.step("honest").status == 422 or seen.step("honest").error == "KeyError"
 
-    @mistake(shows="greedy_sign_up")
+    @mistake()
     def crashes_instead(self, seen: Seen) -> bool:
         """Something that is no column ends in a 500. Safe by luck, and somebody is woken for it.
         With a schema, FastAPI drops it, or refuses it with 422."""
-        steps = [Seen(one).step("step") for one in seen["greedy"]]
-        return any(step.status >= 500 for step in (*steps, seen.step("greedy_sign_up")))
+        crashed = [step for step in map(seen.step, seen["rows"]) if step.status >= 500]
+        honest = seen.step("honest").status < 400 and seen.step("sign_up").status < 400
+        return honest and bool(crashed or seen.step("greedy_sign_up").status >= 500)
 
 
 # -- what several of them ask -----------------------------------------------------------------
@@ -652,11 +712,26 @@ def _ids(pairs: list[tuple[Any, Any]]) -> str:
 
 
 def _pairs(seen: Seen, name: str) -> list[tuple[Any, Any]]:
-    return [(one.get("price"), one.get("id")) for one in _dicts(seen.step(name).body)]
+    """What was sorted by and the id, of each book in an answer."""
+    key = name.strip("-")
+    return [(one.get(key), one.get("id")) for one in _dicts(seen.step(name).body)]
 
 
-def _in_default_order(seen: Seen, name: str) -> bool:
-    return _dicts(seen.step(name).body) == _dicts(seen.step("default").body)
+def _sorted_pairs(seen: Seen, name: str) -> list[tuple[Any, Any]]:
+    """The same as they should be."""
+    key = name.strip("-")
+    pairs = [(one[key], one["id"]) for one in seen["books"]]  # by id
+    return sorted(pairs, key=lambda pair: pair[0], reverse=name.startswith("-"))
+
+
+def _equals_fall(seen: Seen, name: str) -> bool:
+    """Whether the books are sorted, and among equals by falling ids."""
+    upwards = _sorted_pairs(seen, name.removeprefix("-"))
+    return _pairs(seen, name) == upwards[::-1]
+
+
+def _ordered_by_id(sql: str) -> bool:
+    return re.search(r"\bID\b", sql.upper().rpartition("ORDER BY")[2]) is not None
 
 
 def _pasted(step: Step, seen: Seen) -> bool:
@@ -671,6 +746,30 @@ def _finds(attack: dict[str, Any]) -> bool:
 
 def _wished(seen: Seen, customer: dict[str, Any]) -> bool:
     return bool(customer["id"] == seen["wished_id"])
+
+
+def _changed(seen: Seen, name: str) -> bool:
+    """Whether a column got another value, the honest change apart."""
+    after = seen["rows"][name]
+    return bool(after and after[name] != seen["before"][name])
+
+
+def _unreadable(step: Step) -> bool:
+    return "syntax error" in step.error_message or "unrecognized token" in step.error_message
+
+
+def _only_one(step: Step) -> bool:
+    return "one statement at a time" in step.error_message
+
+
+def _quoted(sql: str) -> list[str]:
+    """What stands between apostrophes."""
+    return sql.split("'")[1::2]
+
+
+def _found(step: Step) -> str:
+    """A sentence for a card: what a search answered with."""
+    return f"{step.heard} with {_listed(_titles(step.body))}" if step.status == 200 else step.heard
 
 
 def _comment_at_the_end(sql: str) -> bool:

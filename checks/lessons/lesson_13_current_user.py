@@ -45,10 +45,10 @@ class IssueAToken(Exercise):
     hints = (
         "Three claims will do. Two of them are in the example at the top of the lesson as they "
         "have to be; the third must be counted from now.",
-        'The claims are {"sub": str(user_id), "aud": "access", "exp": ...}, and a time with a time '
-        "zone is `datetime.now(UTC)`.",
-        "user_id = authenticate(session, form.username, form.password); if it is None, raise "
-        'HTTPException(401, "...", {"WWW-Authenticate": "Bearer"})',
+        'The claims are `{"sub": str(user_id), "aud": "access", "exp": ...}`, and a time with a '
+        "time zone is `datetime.now(UTC)`.",
+        "`user_id = authenticate(session, form.username, form.password)`; if it is None, "
+        '`raise HTTPException(401, "...", {"WWW-Authenticate": "Bearer"})`.',
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
@@ -205,6 +205,12 @@ class IssueAToken(Exercise):
         `"exp": datetime.now(UTC) + LIFETIME`."""
         return seen["right_token"]["signed"] and "exp" not in _claims(seen)
 
+    @mistake(shows="right")
+    def a_duration(self, seen: Seen) -> bool:
+        """`exp` was given a length of time. It is the **moment** when the token ends: now, and that
+        much. `datetime.now(UTC) + LIFETIME`."""
+        return "timedelta is not JSON" in seen.step("right").error_message
+
     @mistake()
     def another_time(self, seen: Seen) -> bool:
         """The token does not expire in a quarter of an hour. `exp` is a point in time, in seconds
@@ -258,12 +264,12 @@ class TheCurrentUser(Exercise):
     hints = (
         "Two halves: what the token says, and what the database says of that. Each has its own way "
         "of saying no, and both come to `unauthorized()`.",
-        'jwt.decode(token, KEY, algorithms=["HS256"], audience="access", options={"require": '
-        '["exp", "sub"]}) in a `try`; `jwt.InvalidTokenError` is what all its refusals have in '
+        '`jwt.decode(token, KEY, algorithms=["HS256"], audience="access", options={"require": '
+        '["exp", "sub"]})` in a `try`; `jwt.InvalidTokenError` is what all its refusals have in '
         "common.",
-        "row = session.execute(select(User.id, User.username, User.display_name).where(User.id == "
-        'int(claims["sub"]), User.is_active)).one_or_none(); None is a refusal, else '
-        "CurrentUser(*row)",
+        "`row = session.execute(select(User.id, User.username, User.display_name).where(User.id == "
+        'int(claims["sub"]), User.is_active)).one_or_none()`; None is a refusal, else '
+        "`CurrentUser(*row)`.",
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
@@ -315,6 +321,12 @@ class TheCurrentUser(Exercise):
             saw=f"{step.heard}, without a token.",
             wanted="It should be a 401 with `WWW-Authenticate`.",
         )
+
+    @mistake(marks=("error",))
+    def returned_the_refusal(self, seen: Seen) -> bool:
+        """`unauthorized()` was returned, not raised: so the exception **is** the current user, and
+        the endpoint goes on with it. `raise` it."""
+        return _returned(seen, *_FORGERIES, "closed", "gone")
 
     @mistake(shows="forged")
     def took_any_signature(self, seen: Seen) -> bool:
@@ -397,9 +409,9 @@ class TheRejectedTokens(Exercise):
         "does its sender learn?",
         "One `jwt.decode`, with constants only, in the `try`; what else can go wrong with a token, "
         "such as `int(...)`, in there too; one `unauthorized()` for all.",
-        'algorithms=["HS256"], audience="access", options={"require": ["exp", "sub"]}; except '
-        "(jwt.InvalidTokenError, ValueError) as error: log type(error).__name__; and return a "
-        "CurrentUser of a row that was asked for with User.is_active.",
+        '`algorithms=["HS256"], audience="access", options={"require": ["exp", "sub"]}`; '
+        "`except (jwt.InvalidTokenError, ValueError) as error`: log `type(error).__name__`; and "
+        "return a `CurrentUser` of a row that was asked for with `User.is_active`.",
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
@@ -434,7 +446,7 @@ class TheRejectedTokens(Exercise):
 
     @requirement(2)
     def the_log(self, seen: Seen) -> None:
-        """The log says that a token was refused, and no token stands in it, whole or in part."""
+        """The log says that a token was refused, and neither a token nor its signature is in it."""
         expect(
             not seen["logged"],
             saw=f"{_TOKENS.get((seen['logged'] or [''])[0], 'A good token')} was logged, so that "
@@ -449,6 +461,12 @@ class TheRejectedTokens(Exercise):
             wanted="The log should say that a token was refused, and why; not which.",
             why="Whoever tries keys, or a stolen token, is otherwise seen by nobody.",
         )
+
+    @mistake(marks=("error",))
+    def returned_the_refusal(self, seen: Seen) -> bool:
+        """`unauthorized()` was returned, not raised: so the exception **is** the current user, and
+        the endpoint goes on with it. `raise` it."""
+        return _returned(seen, *_FORGERIES, *_NOBODIES)
 
     @mistake(shows="none")
     def took_it_unsigned(self, seen: Seen) -> bool:
@@ -560,9 +578,9 @@ class Revoke(Exercise):
         "A function with its own `with SessionLocal.begin()` that gives Tokens or None; the "
         "endpoint raises where it is None. In it: mark the token with an UPDATE that has "
         "`is_used.is_(False)` in its WHERE, and look at the `rowcount`.",
-        "rowcount 0 of a token that exists: update(Login).where(Login.id == login_id)"
-        ".values(expires_at=now()), and return None. rowcount 1: join Login and User, with "
-        "Login.expires_at > now() and User.is_active, and issue_tokens for the same login.",
+        "A `rowcount` of 0, of a token that exists: `update(Login).where(Login.id == login_id)"
+        ".values(expires_at=now())`, and return None. Of 1: join Login and User, with "
+        "`Login.expires_at > now()` and `User.is_active`, and `issue_tokens` for the same login.",
     )
 
     def observe(self, lab: Lab) -> dict[str, Any]:
@@ -685,6 +703,12 @@ class Revoke(Exercise):
             wanted="There should be its fingerprint.",
             why="Whoever gets a copy of the table is then everybody who is logged in.",
         )
+
+    @mistake(marks=("error",))
+    def returned_the_refusal(self, seen: Seen) -> bool:
+        """`unauthorized()` was returned, not raised, so the refusal is no refusal. `raise` it, and
+        outside of the transaction."""
+        return _returned(seen, "reused", *_NOT_REFRESHED)
 
     @mistake(shows="refreshed", marks=("commit",))
     def never_committed(self, seen: Seen) -> bool:
@@ -1039,10 +1063,14 @@ def _hear_the_same(seen: Seen, names: tuple[str, ...]) -> None:
         expect(
             _answer(step) == _answer(first),
             saw=f"{_TOKENS['garbage']} heard {first.status} `{_shortened(first.body)}`, and "
-            f"{_TOKENS[name]} {step.status} `{_shortened(step.body)}`.",
+            f"{_TOKENS[name].replace('A', 'a', 1)} {step.status} `{_shortened(step.body)}`.",
             wanted="They should hear the same, headers and all.",
             why="Whoever can tell them apart knows how far they came.",
         )
+
+
+def _returned(seen: Seen, *names: str) -> bool:
+    return any(seen.step(name).returned_the_exception for name in names)
 
 
 def _got_in(seen: Seen, *names: str) -> bool:

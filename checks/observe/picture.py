@@ -270,6 +270,8 @@ def _sql_html(sql: str) -> str:
             shown = f"<b>{shown}</b>"
         elif token in Token.Literal.String or token in Token.Literal.Number:
             shown = f"<em>{shown}</em>"
+        elif token in Token.Comment:
+            shown = f"<i>{shown}</i>"
         pieces.append(shown)
     return "".join(pieces).replace("</b> <b>", " ")
 

@@ -171,8 +171,7 @@ GREEDY = (
 import os, time
 for _ in range(8):
     if not os.fork():
-        x = bytearray(300 << 20)
-        for i in range(0, len(x), 4096): x[i] = 1
+        x = b"x" * (300 << 20)
         time.sleep(10000)
 time.sleep(10000)
 """, (PASSED, DIED), Ended.TOO_MUCH, "within"),

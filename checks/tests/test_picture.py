@@ -324,6 +324,12 @@ def test_html_says_what_holds_up_the_event_loop() -> None:
     assert "SELECT 1 on the event loop: everybody waits, line 3: db.scalar(one)" in read.text
 
 
+def test_html_tells_what_of_a_statement_is_a_comment() -> None:
+    pasted = "SELECT id FROM staff WHERE name = 'ada' --' AND password = 'no idea'"
+    shown = timeline(("sql", {"sql": pasted, "params": {}}))._repr_html_()
+    assert "<em>&#x27;ada&#x27;</em> <i>--&#x27; AND password = &#x27;no idea&#x27;</i>" in shown
+
+
 def test_a_repeated_statement_is_one_row_with_all_its_parameters() -> None:
     html = ASKED_FIFTY_TIMES._repr_html_()
     read = Page(html).text
