@@ -919,6 +919,8 @@ quiet.dispose()
 
 # %% [markdown]
 # ([`hide_parameters`](https://docs.sqlalchemy.org/en/21/core/engines.html#sqlalchemy.create_engine.params.hide_parameters))
+# It hides what SQLAlchemy would have said. A server may quote the row itself: lesson 11 catches PostgreSQL at it, and
+# logs the kind of error and the statement instead.
 #
 # **The 422.** A client forgets the e-mail address. **Predict** what the answer repeats.
 
