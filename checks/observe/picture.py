@@ -636,7 +636,7 @@ STYLE = (
     + _scoped(
         """
         ol>li:not(.answered){display:block;padding-left:5.6em}
-        .at{float:left;width:5em;margin-left:-5.5em;font-size:12px}
+        .at{float:left;min-width:5em;margin:0 .4em 0 -5.5em;font-size:12px}
         .in,.de-timeline .answered .at{display:none}
         .kind{margin-right:.4em}
         ol .facts{white-space:normal}
