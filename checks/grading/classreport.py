@@ -270,15 +270,15 @@ def _heading(seen: _Class) -> str:
 def _verdicts(seen: _Class) -> str:
     rows = []
     for number in sorted(seen.lessons):
-        counted = Counter[Status]()
+        statuses = Counter[Status]()
         for exercise in seen.lessons[number].exercises.values():
-            counted += exercise.statuses
-        total = counted.total()
+            statuses += exercise.statuses
+        total = statuses.total()
         rows.append(
             charts.Row(
                 _title(number),
-                f"{_share(counted[Status.PASSED], total)} passed",
-                {status.value: _percent(count, total) for status, count in counted.items()},
+                f"{_share(statuses[Status.PASSED], total)} passed",
+                {status.value: _percent(count, total) for status, count in statuses.items()},
             )
         )
     said = "; ".join(f"{row.label}: {row.said}" for row in rows)
